@@ -5,14 +5,16 @@ own, so that a full pool cannot hide a healthy database, with a short limit; man
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from app.database import DatabaseError
 from app.problems import problem
+
+logger = logging.getLogger(__name__)
 
 Check = Callable[[], Awaitable[object]]
 
@@ -20,7 +22,7 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Readiness:
-    """Runs the checks at most once in `max_age` seconds; each has `timeout` seconds and fails by raising."""
+    """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising."""
 
     def __init__(self, checks: Sequence[Check], *, timeout: float = 2.0, max_age: float = 1.0) -> None:
         self._checks = checks
@@ -43,11 +45,8 @@ class Readiness:
             async with asyncio.timeout(self._timeout):
                 for check in self._checks:
                     await check()
-        except TimeoutError:
-            return "Timeout"
-        except DatabaseError as error:
-            return type(error).__name__
         except Exception as error:
+            logger.warning("Not ready: %r, caused by %r", error, error.__cause__)
             return type(error).__name__
         return None
 

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
-from app.database import Database, Unavailable
-from app.database.server import Probe, wait_for_server
+from app.database import Database
+from app.database.server import CannotConnect, Probe, wait_for_server
 from app.health import Readiness
 from app.logs import configure_logging
 from app.settings import InvalidSettings, Settings, load_settings
@@ -27,10 +27,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings or _settings()
     try:
         await wait_for_server(settings.database, workers=settings.web_concurrency)
-    except Unavailable as error:
-        target = settings.database.target
-        where = target.socket or ", ".join(f"{host}:{port}" for host, port in target.hosts)
-        raise CannotStart(f"{error}: {where}, database {target.database} ({error.__cause__})") from error
+    except CannotConnect as error:
+        raise CannotStart(str(error)) from error
     async with AsyncExitStack() as stack:
         app.state.database = Database(settings.database)
         stack.push_async_callback(app.state.database.close)

@@ -36,7 +36,7 @@ def problem(
     request_id = current_request_id()
     document = {
         "type": type,
-        "title": title or HTTPStatus(status).phrase,
+        "title": title or _phrase(status),
         "status": status,
         "detail": detail,
         "request_id": request_id,
@@ -53,7 +53,9 @@ def problem(
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = None if error.detail == HTTPStatus(error.status_code).phrase else error.detail
+    if error.status_code in (204, 205, 304):  # these never have a body: h11 and httptools refuse to send one
+        return Response(status_code=error.status_code, headers=error.headers)
+    detail = None if error.detail == _phrase(error.status_code) else error.detail
     return problem(error.status_code, detail=detail, headers=error.headers)
 
 
@@ -67,11 +69,20 @@ async def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
     if error.status >= 500:
         traceback = error if error.status == 500 else None
-        logger.error("%s: %s %s: %r", error, request.method, request.url.path, error.__cause__, exc_info=traceback)
+        where = request.scope.get("method", "WEBSOCKET"), request.url.path
+        logger.error("%s: %s %s: %r", error, *where, error.__cause__, exc_info=traceback)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()
     return problem(
         error.status, type=f"urn:problem:{name}", title=error.title, detail=_detail(error), constraint=error.constraint
     )
+
+
+def _phrase(status: int) -> str:
+    """The standard's words for a status; there are statuses that it does not know."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
 
 
 def _detail(error: DatabaseError) -> str | None:

@@ -6,7 +6,9 @@ names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -16,19 +18,23 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
-from app.database import Database
+from app.database import Database, driver
 from app.main import create_app
 from app.models import metadata
 from app.settings import SERVICE_NAME, DatabaseSettings, Settings
-from dev import databases, server
+from dev import databases
+from dev import server as dev_server
+from tests.probes import metadata as probe_metadata
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, which are started later and inherit its address."""
     if hasattr(config, "workerinput") or "DATABASE_URL" in os.environ or config.option.collectonly:
         return
-    private = server.start()
+    private = dev_server.start()
     config.add_cleanup(private.stop)
     os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
 
@@ -89,6 +95,49 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 def database(app: FastAPI) -> Database:
     database: Database = app.state.database
     return database
+
+
+@pytest.fixture
+async def server(settings: Settings) -> AsyncIterator[driver.RawConnection]:
+    """A connection of the test's own, outside the pool, which may write."""
+    async with _connected(settings) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+async def probe_table(settings: Settings) -> None:
+    """The table of the tests of the data layer (tests/probes.py)."""
+    # An engine that is connected: on MariaDB a Uuid column is not what it is on MySQL.
+    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
+    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(probe_metadata.create_all)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def probe_database(probe_table: None, settings: Settings) -> AsyncIterator[Callable[..., Database]]:
+    """Makes databases with a pool of their own, by settings; they are closed and the probes emptied afterwards."""
+    made: list[Database] = []
+
+    def make(**changes: object) -> Database:
+        made.append(Database(settings.database.model_copy(update=changes)))
+        return made[-1]
+
+    yield make
+    for database in made:
+        await database.close()
+    async with _connected(settings) as connection:
+        await driver.scalar(connection, "DELETE FROM probes")
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[driver.RawConnection]:
+    connection = await driver.connect(settings.database.target, settings.database, read_only=False)
+    try:
+        yield connection
+    finally:
+        await driver.close(connection)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import stamina
 
 from app.database import driver
-from app.database.errors import AccessDenied, Unavailable
+from app.database.errors import AccessDenied, DatabaseError, Unavailable
 from app.database.translation import translated
 
 if TYPE_CHECKING:
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
+
+
+class CannotConnect(Exception):
+    """Why not and where to, in one sentence without a secret."""
 
 
 class Probe:
@@ -42,32 +46,44 @@ class Probe:
             await driver.close(self._connection)
 
 
-async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None:
-    """Wait up to `startup_timeout` seconds for the primary and warn when all workers' connections do not fit in it.
+async def first_connection(settings: "DatabaseSettings", *, read_only: bool = True) -> driver.RawConnection:
+    """A connection to the primary, which may come up as late as `startup_timeout` seconds from now.
 
-    Raises Unavailable; AccessDenied at once, since waiting does not make a password right.
+    Raises CannotConnect; at once when access is denied, since waiting does not make a password right.
     """
-    async for attempt in stamina.retry_context(
-        on=lambda error: isinstance(error, Unavailable) and not isinstance(error, AccessDenied),
-        attempts=None,
-        timeout=settings.startup_timeout,
-        wait_initial=0.1,
-        wait_max=1.0,
-    ):
-        with attempt, translated(writing=True):
-            connection = await driver.connect(settings.target, settings)
+    try:
+        async for attempt in stamina.retry_context(
+            on=lambda error: isinstance(error, Unavailable) and not isinstance(error, AccessDenied),
+            attempts=None if settings.startup_timeout else 1,
+            timeout=settings.startup_timeout or None,
+            wait_initial=0.1,
+            wait_max=1.0,
+        ):
+            with attempt, translated(writing=True):
+                return await driver.connect(settings.target, settings, read_only=read_only)
+    except DatabaseError as error:
+        target = settings.target
+        where = target.socket or ", ".join(f"{host}:{port}" for host, port in target.hosts)
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise CannotConnect(" ".join(f"{error}: {where}, database {target.database}{cause}".split())) from error
+
+
+async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None:
+    """Wait for the primary and warn when all workers' connections do not fit in it. Raises as first_connection does."""
+    connection = await first_connection(settings)
     try:
         with translated(writing=True):
             limit = int(await driver.scalar(connection, driver.CONNECTION_LIMIT))
     finally:
         await driver.close(connection)
-    per_worker = settings.pool_size + settings.max_overflow + 1  # the probe's
+    per_worker = settings.pool_size + settings.max_overflow + driver.SPARE_CONNECTIONS
     if not settings.external_pooler and workers * per_worker > limit:
         logger.warning(
-            "%d workers x (pool_size %d + max_overflow %d + 1) connections do not fit in the server's limit of %d: "
+            "%d workers x (pool_size %d + max_overflow %d + %d) connections do not fit in the server's limit of %d: "
             "lower DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or WEB_CONCURRENCY, or raise the server's limit",
             workers,
             settings.pool_size,
             settings.max_overflow,
+            driver.SPARE_CONNECTIONS,
             limit,
         )

@@ -14,7 +14,7 @@ from databases.interfaces import Record
 from sqlalchemy.sql import ClauseElement
 
 from app.database import driver
-from app.database.errors import ReadOnlySession, Retryable, SessionClosed
+from app.database.errors import ReadOnlySession, Retryable, ServerGone, SessionClosed
 from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
 from app.database.pool import Pool
@@ -100,23 +100,41 @@ class Session(Connection):
             raise SessionClosed
         if not self._writing:
             refuse_write(self._build_query(query))
-        try:
-            with translated(writing=self._writing):
-                yield
-        except Retryable:
-            driver.doom(self.raw_connection)
-            raise
+        with _errors(self.raw_connection, writing=self._writing):
+            yield
 
     def close(self) -> None:
         self._open = False
         self._connection._connection = None  # type: ignore[attr-defined]
 
 
-class Backend:
-    """The pool and its two kinds of session. `connect` opens a raw connection and raises our errors."""
+@contextmanager
+def _errors(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
+    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
+    try:
+        with translated(writing=writing):
+            yield
+    except Retryable:
+        driver.doom(raw)
+        raise
+    except ServerGone:
+        driver.terminate(raw)
+        raise
 
-    def __init__(self, settings: "DatabaseSettings", connect: Callable[[], Awaitable[driver.RawConnection]]) -> None:
-        self._pool = Pool(settings, connect)
+
+class Backend:
+    """The pool and its two kinds of session.
+
+    `connect` opens a raw connection and raises our errors; `abandon` drops one in an unknown state.
+    """
+
+    def __init__(
+        self,
+        settings: "DatabaseSettings",
+        connect: Callable[[], Awaitable[driver.RawConnection]],
+        abandon: Callable[[driver.RawConnection], None],
+    ) -> None:
+        self._pool = Pool(settings, connect, abandon)
         self._queries = RawBackend(f"{driver.SCHEMES[0]}://")
 
     @property
@@ -131,11 +149,11 @@ class Backend:
     @asynccontextmanager
     async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
         async with self._session(writing=True) as (session, raw):
-            with translated(writing=True):
+            with _errors(raw, writing=True):
                 await driver.begin(raw, isolation_level)
             try:
                 yield session
-                with translated(writing=True):
+                with _errors(raw, writing=True):
                     await driver.commit(raw)
             except Exception:
                 if raw.unit is not None:

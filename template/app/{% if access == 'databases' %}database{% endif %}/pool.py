@@ -22,11 +22,17 @@ class Pooled:
 
 
 class Pool:
-    """Up to `pool_size` connections are kept. `connect` opens one and raises our errors."""
+    """Up to `pool_size` connections are kept."""
 
-    def __init__(self, settings: "DatabaseSettings", connect: Callable[[], Awaitable[driver.RawConnection]]) -> None:
+    def __init__(
+        self,
+        settings: "DatabaseSettings",
+        connect: Callable[[], Awaitable[driver.RawConnection]],
+        abandon: Callable[[driver.RawConnection], None],
+    ) -> None:
         self._settings = settings
         self._connect = connect
+        self._abandon = abandon
         self._idle: list[Pooled] = []
         self._used: set[Pooled] = set()
         self._closed = False
@@ -67,7 +73,7 @@ class Pool:
     def discard(self, pooled: Pooled) -> None:
         """Close a connection in an unknown state, without a round trip."""
         self._used.remove(pooled)
-        driver.terminate(pooled.raw)
+        self._abandon(pooled.raw)
 
     async def close(self) -> None:
         self._closed = True

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.util import await_only
 
 from app.database import driver
-from app.database.errors import Retryable
+from app.database.errors import Retryable, ServerGone
 from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
 from app.database.liveness import is_usable
@@ -43,6 +43,8 @@ class Base(DeclarativeBase):
 class _UnitsOnTheRawConnection:
     """What a dialect does with a connection, in the terms of `driver`: it alone knows whether a transaction is open."""
 
+    abandon: Callable[[driver.RawConnection], None]
+
     def do_commit(self, dbapi_connection: Any) -> None:
         raw = dbapi_connection.driver_connection
         if raw.unit is not None:
@@ -57,7 +59,7 @@ class _UnitsOnTheRawConnection:
         await_only(driver.close(dbapi_connection.driver_connection))
 
     def do_terminate(self, dbapi_connection: Any) -> None:  # SQLAlchemy's own waits for a server that may be gone
-        driver.terminate(dbapi_connection.driver_connection)
+        self.abandon(dbapi_connection.driver_connection)
 
 
 _base_url = make_url(f"{driver.DIALECT}://")
@@ -68,9 +70,17 @@ registry.register(f"{_base_url.get_backend_name()}.service", __name__, "ServiceD
 
 
 class Backend:
-    """The pool and its two kinds of session. `connect` opens a raw connection and raises our errors."""
+    """The pool and its two kinds of session.
 
-    def __init__(self, settings: "DatabaseSettings", connect: Callable[[], Awaitable[driver.RawConnection]]) -> None:
+    `connect` opens a raw connection and raises our errors; `abandon` drops one in an unknown state.
+    """
+
+    def __init__(
+        self,
+        settings: "DatabaseSettings",
+        connect: Callable[[], Awaitable[driver.RawConnection]],
+        abandon: Callable[[driver.RawConnection], None],
+    ) -> None:
         engine = create_async_engine(
             f"{_base_url.get_backend_name()}+service://",
             async_creator=connect,
@@ -81,6 +91,7 @@ class Backend:
             pool_use_lifo=True,  # surplus connections grow old instead of being kept busy in turn
             pool_reset_on_return=None,  # each session ends its transaction itself
         )
+        engine.sync_engine.dialect.abandon = abandon  # type: ignore[attr-defined]  # of ServiceDialect
         self._engine = engine
         self._reader = engine.execution_options(writing=False)
         self._writers = {level: engine.execution_options(writing=level) for level in get_args(IsolationLevel)}
@@ -143,8 +154,8 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     if (connection := context.connection) is None:
         return translate(context.original_exception, writing=True)
     raw = None if connection.invalidated else connection.connection.driver_connection
-    context.is_disconnect = context.is_disconnect or (raw is not None and driver.is_closed(raw))
     ours = translate(context.original_exception, writing=bool(connection.get_execution_options().get("writing")))
+    context.is_disconnect = context.is_disconnect or isinstance(ours, ServerGone)
     if raw is not None and isinstance(ours, Retryable):
         driver.doom(raw)
     return ours

@@ -30,6 +30,7 @@ DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
 MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
 CONNECTION_LIMIT = "SELECT @@max_connections"
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
@@ -143,7 +144,8 @@ def in_transaction(connection: RawConnection) -> bool:
 
 def is_closed(connection: RawConnection) -> bool:
     """Whether the socket is known to be gone: no round trip."""
-    return bool(connection.closed or connection._reader.at_eof() or connection._reader.exception())
+    # Not at_eof(): what a killed session still said may lie unread before the end.
+    return bool(connection.closed or connection._reader.eof_received or connection._reader.exception())
 
 
 async def scalar(connection: RawConnection, query: str) -> Any:
@@ -172,12 +174,26 @@ def terminate(connection: RawConnection) -> None:
     connection.close()
 
 
+def abandoned_session(connection: RawConnection) -> int | None:
+    """The session whose statement runs on, and keeps its locks, although the client gave up and closed the socket."""
+    return int(connection.thread_id()) if connection._close_reason else None  # set when a read was cancelled
+
+
+async def end_session(connection: RawConnection, session_id: int) -> None:
+    """End another session of this user, unless it has ended by itself."""
+    try:
+        await scalar(connection, f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
+    except pymysql.err.OperationalError as error:
+        if error.args[0] != 1094:  # there is no such session
+            raise
+
+
 def classify(error: BaseException) -> errors.DatabaseError | None:
     """Our error for the driver's, or None for one that is not the database's."""
-    if isinstance(error, pymysql.err.InterfaceError):
-        return errors.ServerGone()
     if isinstance(error, pymysql.MySQLError):
-        number, message = (*error.args, 0, "")[:2]
+        number, message = (*error.args, "", "")[:2]
+        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):
+            return errors.ServerGone()  # of the client's own making: not connected, or the protocol is out of step
         kind = _BY_NUMBER.get(number, errors.DatabaseError)
         # The message also holds the row's values: nothing but the constraint's name may leave.
         found = _CONSTRAINT.search(str(message)) if kind.status in (409, 422) else None

@@ -26,6 +26,7 @@ DIALECT = "postgresql+asyncpg"
 TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
 # One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
 MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
+SPARE_CONNECTIONS = 1  # beside the pool: readiness
 CONNECTION_LIMIT = "SELECT current_setting('max_connections')"
 
 RawConnection: TypeAlias = Any  # asyncpg ships no types
@@ -76,7 +77,11 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
         "idle_in_transaction_session_timeout": f"{settings.transaction_timeout * 1000:.0f}",
     }
     # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
-    per_session = {**limits, "default_transaction_read_only": "on" if read_only else "off"}
+    per_session = {
+        **limits,
+        "default_transaction_read_only": "on" if read_only else "off",
+        "client_connection_check_interval": "1000",  # ends the statement of a client that has gone (PostgreSQL 14+)
+    }
     connection = await asyncpg.connect(
         host=target.socket or [host for host, _ in target.hosts],
         port=PORT if target.socket else [port for _, port in target.hosts],
@@ -132,7 +137,7 @@ async def scalar(connection: RawConnection, query: str) -> Any:
 
 
 async def ping(connection: RawConnection) -> None:
-    await connection.execute(";")  # an empty query
+    await connection.execute("SELECT")  # without a parameter: one round trip, also through a pooler
 
 
 async def close(connection: RawConnection) -> None:
@@ -148,6 +153,15 @@ def terminate(connection: RawConnection) -> None:
     connection.terminate()
 
 
+def abandoned_session(connection: RawConnection) -> int | None:
+    """The session to end with `end_session`: none, for PostgreSQL sees by itself that its client has gone."""
+    return None
+
+
+async def end_session(connection: RawConnection, session_id: int) -> None:
+    raise NotImplementedError
+
+
 def classify(error: BaseException) -> errors.DatabaseError | None:
     """Our error for the driver's, or None for one that is not the database's."""
     if isinstance(error, asyncpg.PostgresError):
@@ -158,6 +172,7 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
         if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
             return errors.InvalidValue()
         return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
-    if isinstance(error, OSError | asyncpg.TargetServerAttributeNotMatched):
+    # InternalClientError: what a terminated session still said has put the protocol out of step.
+    if isinstance(error, OSError | asyncpg.InternalClientError):
         return errors.ServerGone()
     return None

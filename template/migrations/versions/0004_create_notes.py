@@ -19,9 +19,6 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notes")),
-        sa.ForeignKeyConstraint(
-            ["developer_id"], ["developers.id"], name=op.f("fk_notes_developer_id"), ondelete="CASCADE"
-        ),
     )
 
 

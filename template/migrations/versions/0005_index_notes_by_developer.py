@@ -1,4 +1,4 @@
-"""Index notes by developer, for their list and for the foreign key"""
+"""Index notes by developer, for their list and for the foreign key that follows"""
 
 from alembic import op
 
