@@ -81,6 +81,13 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
 
 
 @pytest.fixture
+def no_pooler(settings: Settings) -> None:
+    """For what a connection keeps, or loses, between two transactions."""
+    if settings.database.external_pooler:
+        pytest.skip("a pooler gives each transaction another of its connections, and opens lost ones again")
+
+
+@pytest.fixture
 async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     """The service, started; its database is emptied afterwards."""
     app = create_app(settings)

@@ -72,9 +72,10 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:
     database = probe_database(statement_timeout=0.2, pool_size=1, max_overflow=0)
-    async with database.read() as session:
-        with pytest.raises(StatementTimeout):
+    with pytest.raises(StatementTimeout):
+        async with database.transaction() as session:
             await run(session, text(facts.LONG_QUERY))
+    async with database.read() as session:
         assert await value(session, select(1)) == 1
     assert await facts.running(server, facts.LONG_QUERY[:40]) == 0
 
@@ -93,6 +94,7 @@ async def test_a_row_that_stays_locked_is_not_waited_for_for_ever(
     await driver.rollback(server)
 
 
+@pytest.mark.usefixtures("no_pooler")
 async def test_a_session_that_is_killed_is_a_server_that_is_gone_and_the_next_is_well(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:
@@ -105,6 +107,7 @@ async def test_a_session_that_is_killed_is_a_server_that_is_gone_and_the_next_is
         assert await value(session, select(1)) == 1
 
 
+@pytest.mark.usefixtures("no_pooler")
 async def test_connections_that_were_killed_while_idle_are_replaced_unseen(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Body, FastAPI, HTTPException
+from fastapi import Body, FastAPI, HTTPException, WebSocket
 from fastapi.middleware import Middleware
 from httpx import ASGITransport, AsyncClient, Response
 from pydantic import BaseModel, Field
+from starlette.types import Message
 
 from app.database import DatabaseError, PoolTimeout, ServerGone, UniqueViolation, errors
 from app.problems import add_problem_handlers
@@ -52,6 +53,10 @@ def service() -> FastAPI:
     async def log() -> dict[str, str | None]:
         logging.getLogger("team").warning("from the route")
         return {"id": current_request_id()}
+
+    @app.websocket("/socket")
+    async def socket(socket: WebSocket) -> None:
+        raise ServerGone
 
     @app.post("/items")
     async def item(item: Item) -> str:
@@ -185,6 +190,21 @@ async def test_the_cause_of_a_server_error_is_in_the_log_and_that_of_a_clients_i
     assert "Traceback" not in caplog.text  # for what happens in the best of services
     await asking.get(f"/database/{DatabaseError.__name__}")
     assert "Traceback" in caplog.text
+
+
+async def test_a_websocket_that_was_not_accepted_is_answered_like_a_request(service: FastAPI) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    denial: dict[str, object] = {"websocket.http.response": {}}
+    scope = {"type": "websocket", "path": "/socket", "headers": [], "query_string": b"", "extensions": denial}
+    await service(scope, receive, send)
+    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)
 
 
 async def test_a_plain_request_id_is_kept(asking: AsyncClient) -> None:

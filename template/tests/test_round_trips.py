@@ -11,6 +11,8 @@ from tests.probes import probe, probes
 from tests.proxy import Proxy
 from tests.statements import rows, run, value
 
+pytestmark = pytest.mark.usefixtures("no_pooler")  # which knows no prepared statements: one round trip more for some
+
 MakeDatabase = Callable[..., Database]
 Unit = Callable[[], Awaitable[None]]
 Cost = Callable[[Unit], Awaitable[int]]

@@ -110,6 +110,7 @@ async def test_a_read_session_refuses_to_write(probe_database: MakeDatabase, sta
         assert await value(session, select(func.count()).select_from(probes)) == 0
 
 
+@pytest.mark.usefixtures("no_pooler")
 async def test_the_server_refuses_what_a_read_session_cannot_see(probe_database: MakeDatabase) -> None:
     database = probe_database()
     async with database.transaction() as session:

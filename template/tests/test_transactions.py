@@ -131,16 +131,26 @@ async def test_a_unit_that_never_succeeds_is_given_up_and_leaves_nothing(probe_d
 
 async def test_the_place_is_free_while_a_unit_waits_to_be_run_again(probe_database: MakeDatabase) -> None:
     database = probe_database(pool_size=1, max_overflow=0)
-    in_use: list[int] = []
+    order: list[str] = []
+
+    async def other() -> None:
+        async with database.read():
+            order.append("other")
 
     async def work(session: Session) -> None:
-        if not in_use:
-            asyncio.get_running_loop().call_later(0.001, lambda: in_use.append(database.status().in_use))
-            in_use.append(database.status().in_use)
-            raise Retryable
+        order.append("attempt")
+        if len(order) > 1:
+            return
+        waiting = asyncio.create_task(other())
+        await asyncio.sleep(0)
+        assert database.status().waiting == 1
+        others.append(waiting)
+        raise Retryable
 
+    others: list[asyncio.Task[None]] = []
     await database.run_transaction(work)
-    assert in_use == [1, 0]
+    await asyncio.gather(*others)
+    assert order == ["attempt", "other", "attempt"]
 
 
 async def test_an_error_of_the_unit_itself_is_not_tried_again(probe_database: MakeDatabase) -> None:

@@ -58,6 +58,7 @@ async def first_connection(settings: "DatabaseSettings", *, read_only: bool = Tr
             timeout=settings.startup_timeout or None,
             wait_initial=0.1,
             wait_max=1.0,
+            wait_jitter=0.1,
         ):
             with attempt, translated(writing=True):
                 return await driver.connect(settings.target, settings, read_only=read_only)

@@ -20,7 +20,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.util import await_only
 
 from app.database import driver
-from app.database.errors import Retryable, ServerGone
+from app.database.errors import ReadOnlySession, Retryable, ServerGone
 from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
 from app.database.liveness import is_usable
@@ -112,6 +112,8 @@ class Backend:
     async def reading(self) -> AsyncIterator[Session]:
         async with _session(self._reader) as session:
             yield session
+            if session.new or session.dirty or session.deleted:  # they would be dropped without a word
+                raise ReadOnlySession
 
     @asynccontextmanager
     async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:

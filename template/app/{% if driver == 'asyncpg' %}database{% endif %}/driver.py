@@ -75,13 +75,10 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
     limits = {
         "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
         "idle_in_transaction_session_timeout": f"{settings.transaction_timeout * 1000:.0f}",
-    }
-    # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
-    per_session = {
-        **limits,
-        "default_transaction_read_only": "on" if read_only else "off",
         "client_connection_check_interval": "1000",  # ends the statement of a client that has gone (PostgreSQL 14+)
     }
+    # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
+    per_session = {**limits, "default_transaction_read_only": "on" if read_only else "off"}
     connection = await asyncpg.connect(
         host=target.socket or [host for host, _ in target.hosts],
         port=PORT if target.socket else [port for _, port in target.hosts],
