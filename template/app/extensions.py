@@ -5,7 +5,9 @@ Each name is optional: `routers`, `middleware` (starlette.middleware.Middleware)
 app.settings.Settings, read at start).
 """
 
+from fastapi import APIRouter
+
 from app.developers.routes import router as developers
 from app.notes.routes import router as notes
 
-routers = [developers, notes]
+routers: list[APIRouter] = [developers, notes]

@@ -1,7 +1,7 @@
 """First come, first served, in front of the pool: at most `places` tasks inside, a bounded queue, a bounded wait.
 
-Nobody waits in a library's pool: SQLAlchemy's lets newcomers overtake, aiomysql's loses wake-ups, and `databases` waits
-for ever. A task that is inside and asks again is refused at once, since two of them may wait for each other's place.
+Nobody waits in a library's pool: some let newcomers overtake, lose wake-ups, or wait for ever. A task that is inside
+and asks again is refused at once, since two of them may wait for each other's place.
 """
 
 import asyncio

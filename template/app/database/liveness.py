@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from app.database import driver
+from app.database.error_codes import classify
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
@@ -23,7 +24,7 @@ async def is_usable(connection: driver.RawConnection, idle: float, settings: "Da
         async with asyncio.timeout(settings.connect_timeout):
             await driver.ping(connection)
     except Exception as error:
-        if driver.classify(error) is None:
+        if classify(error) is None:
             raise
         return False
     return True

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.database import driver
+from app.database.error_codes import classify
 from app.database.errors import DatabaseError, ReadOnlyServer, ReadOnlySession
 
 
@@ -14,7 +14,7 @@ def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
     """
     if isinstance(error, DatabaseError):
         return error
-    ours = driver.classify(getattr(error, "driver_exception", error))  # SQLAlchemy's name for what it wrapped
+    ours = classify(getattr(error, "driver_exception", error))  # SQLAlchemy's name for what it wrapped
     return ReadOnlySession() if isinstance(ours, ReadOnlyServer) and not writing else ours
 
 

@@ -64,10 +64,11 @@ def _ssl_context(tls: TlsMode, ca: str | None) -> ssl.SSLContext:
 def parse_url(url: str) -> Target:
     """The parts of a URL. Raises ValueError with one sentence, which never repeats the URL or a part of it."""
     example = f"{driver.SCHEMES[0]}://user:password@host:{driver.PORT}/database"
+    url = url.strip()  # a file or a secret often ends with a newline
     try:
-        parts = urlsplit(url.strip())
+        parts = urlsplit(url)
         # An @ behind the host: the password has a special character, and this is the rest of it.
-        if _SPACE_OR_CONTROL.search(url.strip()) or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        if _SPACE_OR_CONTROL.search(url) or "@" in f"{parts.path}{parts.query}{parts.fragment}":
             raise ValueError
         userinfo, _, location = parts.netloc.rpartition("@")
         user, has_password, password = userinfo.partition(":")

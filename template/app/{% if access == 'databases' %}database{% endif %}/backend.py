@@ -5,121 +5,22 @@ connection for ever when BEGIN, COMMIT or ROLLBACK fails or is cancelled (encode
 and bind connections to tasks, so that a child task silently leaves its parent's transaction (encode/databases#456).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
-
-from databases.core import Connection
-from databases.interfaces import Record
-from sqlalchemy.sql import ClauseElement
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from app.database import driver
-from app.database.errors import ReadOnlySession, Retryable, ServerGone, SessionClosed
-from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
 from app.database.pool import Pool
-from app.database.raw import RawBackend, affected_rows
-from app.database.translation import translated
+from app.database.raw import RawBackend
+from app.database.session import Session, errors_of
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
 
+__all__ = ["NAME", "Backend", "Session"]
+
 NAME = "databases"
-
-Query = ClauseElement | str
-Values = dict[str, Any] | None
-
-
-class Session(Connection):
-    """`databases.core.Connection` on one raw connection, for one task, until its unit of work ends."""
-
-    def __init__(self, backend: RawBackend, raw: driver.RawConnection, *, writing: bool) -> None:
-        super().__init__(database=None, backend=backend)  # type: ignore[arg-type]  # only its own acquiring needs one
-        self._connection._connection = raw  # type: ignore[attr-defined]  # every backend's name for it
-        self._writing = writing
-        self._open = True
-        self._savepoints = 0
-
-    async def fetch_all(self, query: Query, values: Values = None) -> list[Record]:
-        with self._guard(query):
-            return await super().fetch_all(query, values)
-
-    async def fetch_one(self, query: Query, values: Values = None) -> Record | None:
-        with self._guard(query):
-            return await super().fetch_one(query, values)
-
-    async def fetch_val(self, query: Query, values: Values = None, column: Any = 0) -> Any:
-        with self._guard(query):
-            return await super().fetch_val(query, values, column)
-
-    async def execute(self, query: Query, values: Values = None) -> Any:
-        """For an INSERT: the key that the server made. For the number of rows of another statement: `affected`."""
-        with self._guard(query):
-            return await super().execute(query, values)
-
-    async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
-        with self._guard(query):
-            await super().execute_many(query, values)
-
-    async def affected(self, query: Query, values: Values = None) -> int:
-        """Run an UPDATE or DELETE and return how many rows it matched, which the library does not tell."""
-        with self._guard(query):
-            async with self._query_lock:
-                return await affected_rows(self._connection, self._build_query(query, values))
-
-    async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Any]:  # type: ignore[override]
-        """The rows one by one. A read session has no transaction for a cursor, so it fetches them all first."""
-        with self._guard(query):
-            if not self._writing:
-                for fetched in await super().fetch_all(query, values):
-                    yield fetched
-                return
-            async with self._query_lock:
-                async for record in self._connection.iterate(self._build_query(query, values)):
-                    yield record
-
-    @asynccontextmanager
-    async def transaction(self, *, force_rollback: bool = False, **_: Any) -> AsyncIterator[None]:  # type: ignore[override]
-        """A savepoint: what fails inside is undone alone."""
-        if not self._writing:
-            raise ReadOnlySession
-        self._savepoints += 1
-        name = f"savepoint_{self._savepoints}"
-        await self.execute(f"SAVEPOINT {name}")
-        try:
-            yield
-        except BaseException:
-            with suppress(Exception):
-                await self.execute(f"ROLLBACK TO SAVEPOINT {name}")
-            raise
-        await self.execute(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}")
-
-    @contextmanager
-    def _guard(self, query: Query) -> Iterator[None]:
-        if not self._open:
-            raise SessionClosed
-        if not self._writing:
-            refuse_write(self._build_query(query))
-        with _errors(self.raw_connection, writing=self._writing):
-            yield
-
-    def close(self) -> None:
-        self._open = False
-        self._connection._connection = None  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _errors(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
-    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
-    try:
-        with translated(writing=writing):
-            yield
-    except Retryable:
-        driver.doom(raw)
-        raise
-    except ServerGone:
-        driver.terminate(raw)
-        raise
 
 
 class Backend:
@@ -149,11 +50,11 @@ class Backend:
     @asynccontextmanager
     async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
         async with self._session(writing=True) as (session, raw):
-            with _errors(raw, writing=True):
+            with errors_of(raw, writing=True):
                 await driver.begin(raw, isolation_level)
             try:
                 yield session
-                with _errors(raw, writing=True):
+                with errors_of(raw, writing=True):
                     await driver.commit(raw)
             except Exception:
                 if raw.unit is not None:

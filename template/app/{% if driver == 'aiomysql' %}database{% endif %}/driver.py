@@ -1,11 +1,10 @@
-"""All that is particular to MySQL, MariaDB and aiomysql: connecting, transactions on a raw connection, errors, limits.
+"""All that is particular to MySQL, MariaDB and aiomysql: connecting, and transactions on a raw connection.
 
 A connection runs each statement by itself and is READ ONLY, so a read costs one round trip and cannot write by
 accident; a transaction says READ WRITE at its start. Behind a transaction-mode pooler nothing is kept per connection.
 """
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiomysql
@@ -35,50 +34,14 @@ CONNECTION_LIMIT = "SELECT @@max_connections"
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
 
-# https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html, https://mariadb.com/docs/server/reference/error-codes
-_BY_NUMBER: dict[int, type[errors.DatabaseError]] = {
-    1062: errors.UniqueViolation,
-    1451: errors.ForeignKeyViolation,
-    1452: errors.ForeignKeyViolation,
-    1048: errors.NotNullViolation,
-    1364: errors.NotNullViolation,
-    3819: errors.CheckViolation,
-    4025: errors.CheckViolation,  # MariaDB
-    1264: errors.InvalidValue,
-    1292: errors.InvalidValue,
-    1366: errors.InvalidValue,
-    1406: errors.InvalidValue,
-    3140: errors.InvalidValue,
-    1213: errors.Deadlock,
-    1205: errors.LockTimeout,
-    3572: errors.LockTimeout,  # NOWAIT on MySQL
-    1969: errors.StatementTimeout,  # MariaDB
-    3024: errors.StatementTimeout,
-    1290: errors.ReadOnlyServer,
-    1792: errors.ReadOnlyServer,
-    1040: errors.TooManyConnections,
-    1226: errors.TooManyConnections,
-    1044: errors.AccessDenied,
-    1045: errors.AccessDenied,
-    1049: errors.AccessDenied,
-    1053: errors.ServerGone,
-    1317: errors.StatementTimeout,  # KILL QUERY
-    1927: errors.ServerGone,
-    2003: errors.ServerGone,
-    2006: errors.ServerGone,
-    2013: errors.ServerGone,
-}
-_CONSTRAINT = re.compile(r"for key '(?:.*\.)?([^'.]+)'$|CONSTRAINT `([^`]+)`|[Cc]onstraint [`']([^`']+)[`']")
-
 
 async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
     """A connection in autocommit mode. Raises what aiomysql raises, and TimeoutError; `classify` knows them."""
-    host, port = ("localhost", PORT) if target.socket else target.hosts[0]
     ssl_context = target.ssl_context()
     async with asyncio.timeout(settings.connect_timeout):  # aiomysql's own covers TCP, not the handshake
         connection = await aiomysql.connect(
-            host=host,
-            port=port,
+            host="localhost" if target.socket else target.hosts[0][0],
+            port=PORT if target.socket else target.hosts[0][1],
             unix_socket=target.socket,
             user=target.user,
             password=target.password or "",
@@ -111,12 +74,11 @@ def _session(settings: "DatabaseSettings", read_only: bool) -> str:
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
     """Open a transaction that may write. `connection.unit` is set from here to its end."""
-    start = "START TRANSACTION READ WRITE"
-    if connection.isolation_level != isolation_level:  # one text, one round trip; it holds for this transaction only
-        start = f"SET TRANSACTION ISOLATION LEVEL {isolation_level}; {start}"
+    usual = connection.isolation_level == isolation_level
+    level = "" if usual else f"SET TRANSACTION ISOLATION LEVEL {isolation_level}; "  # for this transaction only
     connection.unit = "open"
     async with connection.cursor() as cursor:
-        await cursor.execute(start)
+        await cursor.execute(f"{level}START TRANSACTION READ WRITE")  # one text, one round trip
 
 
 async def commit(connection: RawConnection) -> None:
@@ -186,18 +148,3 @@ async def end_session(connection: RawConnection, session_id: int) -> None:
     except pymysql.err.OperationalError as error:
         if error.args[0] != 1094:  # there is no such session
             raise
-
-
-def classify(error: BaseException) -> errors.DatabaseError | None:
-    """Our error for the driver's, or None for one that is not the database's."""
-    if isinstance(error, pymysql.MySQLError):
-        number, message = (*error.args, "", "")[:2]
-        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):
-            return errors.ServerGone()  # of the client's own making: not connected, or the protocol is out of step
-        kind = _BY_NUMBER.get(number, errors.DatabaseError)
-        # The message also holds the row's values: nothing but the constraint's name may leave.
-        found = _CONSTRAINT.search(str(message)) if kind.status in (409, 422) else None
-        return kind(constraint=next(filter(None, found.groups())) if found else None)
-    if isinstance(error, OSError):  # TimeoutError and ConnectionError among them
-        return errors.ServerGone()
-    return None

@@ -1,4 +1,4 @@
-"""All that is particular to PostgreSQL and asyncpg: connecting, transactions on a raw connection, errors, limits.
+"""All that is particular to PostgreSQL and asyncpg: connecting, and transactions on a raw connection.
 
 A connection runs each statement by itself and read-only, so a read costs one round trip and cannot write by accident;
 a transaction says READ WRITE in its BEGIN. Behind a transaction-mode pooler nothing is kept per connection.
@@ -30,29 +30,6 @@ SPARE_CONNECTIONS = 1  # beside the pool: readiness
 CONNECTION_LIMIT = "SELECT current_setting('max_connections')"
 
 RawConnection: TypeAlias = Any  # asyncpg ships no types
-
-_Errors = dict[str, type[errors.DatabaseError]]
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html; a class of codes stands by its first two characters
-_BY_SQLSTATE: _Errors = {
-    "23505": errors.UniqueViolation,
-    "23503": errors.ForeignKeyViolation,
-    "23001": errors.ForeignKeyViolation,
-    "23502": errors.NotNullViolation,
-    "23514": errors.CheckViolation,
-    "22": errors.InvalidValue,
-    "40001": errors.SerializationFailure,
-    "40P01": errors.Deadlock,
-    "55P03": errors.LockTimeout,
-    "57014": errors.StatementTimeout,
-    "25006": errors.ReadOnlyServer,
-    "53300": errors.TooManyConnections,
-    "08": errors.ServerGone,
-    "28": errors.AccessDenied,
-    "3D000": errors.AccessDenied,
-    "57": errors.ServerGone,
-    "25P03": errors.ServerGone,  # idle_in_transaction_session_timeout
-}
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -157,19 +134,3 @@ def abandoned_session(connection: RawConnection) -> int | None:
 
 async def end_session(connection: RawConnection, session_id: int) -> None:
     raise NotImplementedError
-
-
-def classify(error: BaseException) -> errors.DatabaseError | None:
-    """Our error for the driver's, or None for one that is not the database's."""
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
-        return kind(constraint=getattr(error, "constraint_name", None))
-    if isinstance(error, asyncpg.InterfaceError):
-        if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
-            return errors.InvalidValue()
-        return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
-    # InternalClientError: what a terminated session still said has put the protocol out of step.
-    if isinstance(error, OSError | asyncpg.InternalClientError):
-        return errors.ServerGone()
-    return None

@@ -1,0 +1,23 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test check examples
+
+driver ?= asyncpg
+access ?= orm
+uv := uv run
+pytest := $(uv) pytest -n auto --maxprocesses 4 --dist worksteal
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Scaffold a service and show it at work: make demo [driver=asyncpg|aiomysql] [access=orm|databases] [keep=1]
+	@scripts/with-tools $(if $(filter aiomysql,$(driver)),mysqld) -- \
+		$(uv) python scripts/demo.py --driver '$(driver)' --access '$(access)' $(if $(keep),--keep)
+
+test: ## Run all that CI runs: every combination on real servers; MYSQLD=/path/to/mysqld adds MySQL beside MariaDB
+	@scripts/with-tools mariadbd pgbouncer -- $(pytest)
+
+check: ## Run what needs no database server: lint, format, types, questions, renders (well under a minute)
+	@scripts/with-tools -- $(pytest) -m "not slow"
+
+examples: ## Render examples/ again
+	@scripts/with-tools -- $(uv) python scripts/examples.py

@@ -1,0 +1,252 @@
+"""Rendered services at work: installed with uv, on private real servers, started, asked over HTTP and stopped.
+
+Used by the tests and by scripts/demo.py. A command that fails raises CommandFailed, whose text is the end of what the
+command printed. Whatever is started here is stopped on the way out, also after Ctrl-C.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import httpx
+from harness import NAME
+
+LINES_OF_A_FAILURE = 60
+
+PROBE = """
+import json, platform, sys
+final = sys.version_info.releaselevel == "final" and platform.python_implementation() == "CPython"
+usable = final and sys.version_info >= (3, 11) and "t" not in sys.abiflags
+print(json.dumps([sys.version_info[:2], getattr(sys, "_base_executable", sys.executable)] if usable else None))
+"""
+
+DEV_SERVER = """
+import sys
+from dev import server
+try:
+    running = server.start()
+except server.ServerError as error:
+    sys.exit(str(error))
+with running:
+    print(running.url, flush=True)
+    sys.stdin.read()
+"""
+
+CREATE_DATABASE = """
+import asyncio, sys
+from dev import databases
+asyncio.run(databases.create(sys.argv[1]))
+"""
+
+
+class CommandFailed(Exception):
+    """What was run, and the end of what it printed."""
+
+
+def tail(text: str) -> str:
+    return "\n".join(text.rstrip().splitlines()[-LINES_OF_A_FAILURE:])
+
+
+@cache
+def interpreters() -> list[Path]:
+    """One Python for each installed version from 3.11 on that really runs, the oldest first."""
+    named = [shutil.which(f"python3.{minor}") for minor in range(11, 30)]
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/*/bin/python3")
+    command = ["uv", "python", "list", "--only-installed", "--offline", "--output-format", "json"]
+    managed = subprocess.run(command, text=True, capture_output=True, check=False).stdout
+    listed = [python["path"] for python in json.loads(managed or "[]")]
+    found: dict[tuple[int, int], Path] = {}
+    for candidate in dict.fromkeys(map(str, filter(None, [*named, *pyenv, *listed]))):
+        try:
+            probe = subprocess.run([candidate, "-c", PROBE], text=True, capture_output=True, check=True, timeout=30)
+        except (OSError, subprocess.SubprocessError):
+            continue  # a shim of pyenv for a version that is not switched on
+        if usable := json.loads(probe.stdout):
+            (major, minor), executable = usable
+            found.setdefault((major, minor), Path(executable))
+    return [found[version] for version in sorted(found)]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A rendered service in `path`, with an environment of its own."""
+
+    path: Path
+    python: Path = Path(getattr(sys, "_base_executable", sys.executable))
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {**os.environ, "UV_PYTHON": str(self.python), **self.environment}
+
+    def executable(self, name: str) -> str:
+        return str(self.path / ".venv" / "bin" / name)
+
+    def run(self, *command: str, timeout: float = 300, **variables: str) -> str:
+        """What the command prints. Raises CommandFailed. A command that takes too long is ended with its children."""
+        process = subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.variables | variables,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            printed, _ = process.communicate(timeout=timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            printed, _ = process.communicate()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise CommandFailed(f"{tail(printed)}\n\n{' '.join(command)}: not through after {timeout} s") from None
+        if process.returncode:
+            raise CommandFailed(f"{tail(printed)}\n\n{' '.join(command)}: exit {process.returncode}")
+        return printed
+
+    @contextmanager
+    def background(
+        self, *command: str, log: IO[str], ends_with_input: bool = False, **variables: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A process that is asked to stop on the way out. In a session of its own: Ctrl-C must not reach it first.
+
+        With `ends_with_input` it prints to a pipe instead of the log, and stops by itself when its input ends.
+        """
+        process = subprocess.Popen(
+            command,
+            cwd=self.path,
+            env=self.variables | variables,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if ends_with_input else log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            if process.stdin:
+                process.stdin.close()
+            if not ends_with_input:
+                process.terminate()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                if process.stdout:
+                    process.stdout.close()
+
+    @contextmanager
+    def dev_server(self) -> Iterator[str]:
+        """The administrator's URL of a private server, started by the service's own `dev` package."""
+        with (
+            tempfile.TemporaryFile("w+") as log,
+            self.background(self.executable("python"), "-c", DEV_SERVER, log=log, ends_with_input=True) as process,
+        ):
+            assert process.stdout
+            if not (url := process.stdout.readline().strip()):
+                process.wait(60)
+                log.seek(0)
+                raise CommandFailed(f"{tail(log.read())}\n\ndev.server.start(): no server")
+            yield url
+
+    def create_database(self, url: str) -> None:
+        self.run(self.executable("python"), "-c", CREATE_DATABASE, url, DATABASE_URL=url)
+
+    @contextmanager
+    def serving(self, url: str) -> Iterator[httpx.Client]:
+        """A client of the service, which runs under a real uvicorn on the database of `url`."""
+        port = free_port()
+        command = [self.executable("uvicorn"), "app.main:app", "--port", str(port)]
+        with (
+            tempfile.TemporaryFile("w+") as log,
+            self.background(*command, log=log, DATABASE_URL=url) as process,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
+        ):
+            until = time.monotonic() + 60
+            while not _is_live(client):
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise CommandFailed(f"{tail(log.read())}\n\n{' '.join(command)}: does not answer")
+                time.sleep(0.05)
+            try:
+                yield client
+            except (AssertionError, httpx.HTTPError) as error:
+                log.seek(0)
+                raise CommandFailed(f"{tail(log.read())}\n\nthe service answered wrongly: {error}") from error
+
+
+def _is_live(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def database_url(server_url: str, name: str = NAME) -> str:
+    return f"{server_url.rpartition('/')[0]}/{name}"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def pgbouncer(server_url: str) -> Iterator[str]:
+    """The same server through a PgBouncer in transaction mode, with PgBouncer's own defaults for the rest."""
+    server = httpx.URL(server_url)
+    port = free_port()
+    settings = f"""
+[databases]
+* = host={server.host} port={server.port} user={server.username}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+"""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        Path(folder).chmod(0o755)
+        file = Path(folder, "pgbouncer.ini")
+        file.write_text(settings)
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
+        process = subprocess.Popen(
+            ["pgbouncer", *user, str(file)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            until = time.monotonic() + 30
+            while not _listens(port):
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise CommandFailed(f"{tail(log.read())}\n\npgbouncer: does not listen")
+                time.sleep(0.05)
+            yield str(server.copy_with(port=port))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            finally:
+                process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
