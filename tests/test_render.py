@@ -95,7 +95,9 @@ def test_text_ends_with_one_line_end_and_no_line_with_a_space(service: Path) -> 
     rendered = {name: text for name, text in files(service).items() if text}
     assert [name for name, text in rendered.items() if not text.endswith("\n") or text.endswith("\n\n")] == []
     assert [name for name, text in rendered.items() if re.search(r"[ \t\r]$", text, re.MULTILINE)] == []
-    assert [name for name, text in rendered.items() if "\n\n\n" in text and not name.endswith((".py", ".mako"))] == []
+    assert [
+        name for name, text in rendered.items() if "\n\n\n" in text and not name.endswith((".py", ".mako", ".md"))
+    ] == []
     assert [name for name, text in rendered.items() if "\t" in text and Path(name).name != "Makefile"] == []
 
 

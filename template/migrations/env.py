@@ -54,7 +54,6 @@ def _run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=metadata, render_item=_import_our_types)
     if _is_upgraded():
         return
-    connection.rollback()  # Alembic opens the transaction that it commits, unless there is one
     with context.begin_transaction():
         if connection.execute(text(driver.MIGRATION_LOCK)).scalar() != 1:
             raise SystemExit("Another migration holds the lock: wait for it, or end it on the server.")

@@ -1,0 +1,110 @@
+"""The session: the Connection of the `databases` library, which raises our errors and knows when it is over."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+from databases.core import Connection
+from databases.interfaces import Record
+from sqlalchemy.sql import ClauseElement
+
+from app.database import driver
+from app.database.errors import ReadOnlySession, Retryable, ServerGone, SessionClosed
+from app.database.guards import refuse_write
+from app.database.raw import RawBackend, affected_rows
+from app.database.translation import translated
+
+Query = ClauseElement | str
+Values = dict[str, Any] | None
+
+
+class Session(Connection):
+    """`databases.core.Connection` on one raw connection, for one task, until its unit of work ends."""
+
+    def __init__(self, backend: RawBackend, raw: driver.RawConnection, *, writing: bool) -> None:
+        super().__init__(database=None, backend=backend)  # type: ignore[arg-type]  # only its own acquiring needs one
+        self._connection._connection = raw  # type: ignore[attr-defined]  # every backend's name for it
+        self._writing = writing
+        self._open = True
+        self._savepoints = 0
+
+    async def fetch_all(self, query: Query, values: Values = None) -> list[Record]:
+        with self._guard(query):
+            return await super().fetch_all(query, values)
+
+    async def fetch_one(self, query: Query, values: Values = None) -> Record | None:
+        with self._guard(query):
+            return await super().fetch_one(query, values)
+
+    async def fetch_val(self, query: Query, values: Values = None, column: Any = 0) -> Any:
+        with self._guard(query):
+            return await super().fetch_val(query, values, column)
+
+    async def execute(self, query: Query, values: Values = None) -> Any:
+        """For an INSERT: the key that the server made. For the number of rows of another statement: `affected`."""
+        with self._guard(query):
+            return await super().execute(query, values)
+
+    async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
+        with self._guard(query):
+            await super().execute_many(query, values)
+
+    async def affected(self, query: Query, values: Values = None) -> int:
+        """Run an UPDATE or DELETE and return how many rows it matched, which the library does not tell."""
+        with self._guard(query):
+            async with self._query_lock:
+                return await affected_rows(self._connection, self._build_query(query, values))
+
+    async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Any]:  # type: ignore[override]
+        """The rows one by one. A read session has no transaction for a cursor, so it fetches them all first."""
+        with self._guard(query):
+            if not self._writing:
+                for fetched in await super().fetch_all(query, values):
+                    yield fetched
+                return
+            async with self._query_lock:
+                async for record in self._connection.iterate(self._build_query(query, values)):
+                    yield record
+
+    @asynccontextmanager
+    async def transaction(self, *, force_rollback: bool = False, **_: Any) -> AsyncIterator[None]:  # type: ignore[override]
+        """A savepoint: what fails inside is undone alone."""
+        if not self._writing:
+            raise ReadOnlySession
+        self._savepoints += 1
+        name = f"savepoint_{self._savepoints}"
+        await self.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            with suppress(Exception):
+                await self.execute(f"ROLLBACK TO SAVEPOINT {name}")
+            raise
+        await self.execute(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}")
+
+    @contextmanager
+    def _guard(self, query: Query) -> Iterator[None]:
+        if not self._open:
+            raise SessionClosed
+        if not self._writing:
+            refuse_write(self._build_query(query))
+        with errors_of(self.raw_connection, writing=self._writing):
+            yield
+
+    def close(self) -> None:
+        self._open = False
+        self._connection._connection = None  # type: ignore[attr-defined]
+
+
+@contextmanager
+def errors_of(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
+    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
+    try:
+        with translated(writing=writing):
+            yield
+    except Retryable:
+        driver.doom(raw)
+        raise
+    except ServerGone:
+        driver.terminate(raw)
+        raise

@@ -1,0 +1,55 @@
+"""What is asked of developers. Records stay in here: what leaves is a schema, which outlives the session."""
+
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, insert, or_, select, update
+
+from app.database import Session
+from app.developers.models import developers
+from app.developers.schemas import Developer, DeveloperCreate, DeveloperPatch
+from app.pagination import Page, decode_cursor, encode_cursor
+
+_PAGE_KEY = TypeAdapter(tuple[str, int])
+
+
+async def create(session: Session, data: DeveloperCreate) -> Developer:
+    """Raises UniqueViolation for an e-mail address that is taken."""
+    now = datetime.now(UTC)  # from here, not from the server: MySQL could not return it without a second statement
+    values = {**data.model_dump(), "created_at": now, "updated_at": now}
+    return Developer(id=await session.execute(insert(developers).values(values)), **values)
+
+
+async def get(session: Session, id: int) -> Developer | None:
+    row = await session.fetch_one(select(developers).where(developers.c.id == id))
+    return Developer.model_validate(row) if row else None
+
+
+async def page(session: Session, *, specialty: str | None, limit: int, cursor: str | None) -> Page[Developer]:
+    """Developers by name, then id, in the server's collation."""
+    row = developers.c
+    query = select(developers).order_by(row.name, row.id).limit(limit + 1)
+    if specialty is not None:
+        query = query.where(row.specialty == specialty)
+    if cursor is not None:
+        name, id = decode_cursor(cursor, _PAGE_KEY)
+        # Not (name, id) > (...): for a row comparison MySQL and MariaDB walk the whole index.
+        query = query.where(row.name >= name, or_(row.name > name, row.id > id))
+    found = [Developer.model_validate(record) for record in await session.fetch_all(query)]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+
+
+async def change(session: Session, id: int, patch: DeveloperPatch) -> Developer | None:
+    """Raises UniqueViolation for an e-mail address that is taken."""
+    row = await session.fetch_one(select(developers).where(developers.c.id == id).with_for_update())
+    if row is None:
+        return None
+    values = {**patch.model_dump(exclude_unset=True), "updated_at": datetime.now(UTC)}
+    await session.execute(update(developers).where(developers.c.id == id).values(values))
+    return Developer.model_validate(row).model_copy(update=values)
+
+
+async def remove(session: Session, id: int) -> bool:
+    """Whether there was one; its notes go with it."""
+    return bool(await session.affected(delete(developers).where(developers.c.id == id)))

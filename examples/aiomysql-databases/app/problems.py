@@ -1,0 +1,100 @@
+"""Every error is answered with an RFC 9457 problem document that carries the request's id.
+
+What a client may not see stays out of it: no SQL, no driver's text, no value of a row. The log has the cause.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from app.database import DatabaseError
+from app.request_id import HEADER, current_request_id
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = "1"  # seconds: what ended in a 503 is over sooner than that, or not for long
+
+
+def problem(
+    status: int,
+    *,
+    type: str = "about:blank",
+    title: str | None = None,
+    detail: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """A response of `application/problem+json`. `members` extend the document; those that are None are left out."""
+    request_id = current_request_id()
+    document = {
+        "type": type,
+        "title": title or _phrase(status),
+        "status": status,
+        "detail": detail,
+        "request_id": request_id,
+        **members,
+    }
+    content = json.dumps({name: value for name, value in document.items() if value is not None})
+    response = Response(content, status, headers, media_type="application/problem+json")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers.setdefault("Retry-After", RETRY_AFTER)
+    if request_id:  # an unhandled exception is answered outside of the middleware that adds it
+        response.headers[HEADER] = request_id
+    return response
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code in (204, 205, 304):  # these never have a body: h11 and httptools refuse to send one
+        return Response(status_code=error.status_code, headers=error.headers)
+    detail = None if error.detail == _phrase(error.status_code) else error.detail
+    return problem(error.status_code, detail=detail, headers=error.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": ".".join(map(str, e["loc"])), "detail": e["msg"]} for e in error.errors()]  # not the input
+    return problem(422, type="urn:problem:invalid-request", title="The request is not valid", errors=errors)
+
+
+async def _database_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DatabaseError)
+    if error.status >= 500:
+        traceback = error if error.status == 500 else None
+        where = request.scope.get("method", "WEBSOCKET"), request.url.path
+        logger.error("%s: %s %s: %r", error, *where, error.__cause__, exc_info=traceback)
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()
+    return problem(
+        error.status, type=f"urn:problem:{name}", title=error.title, detail=_detail(error), constraint=error.constraint
+    )
+
+
+def _phrase(status: int) -> str:
+    """The standard's words for a status; there are statuses that it does not know."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
+
+
+def _detail(error: DatabaseError) -> str | None:
+    return None if str(error) == error.title else str(error)
+
+
+async def _unhandled(request: Request, error: Exception) -> Response:
+    return problem(500)  # Starlette raises it again afterwards, so the server logs the traceback
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(DatabaseError, _database_error)
+    app.add_exception_handler(Exception, _unhandled)

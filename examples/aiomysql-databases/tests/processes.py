@@ -1,0 +1,78 @@
+"""The service's processes as an operator starts them: `python -m uvicorn ...`, `python -m alembic ...`.
+
+They are forked from one that has imported the service already, which otherwise takes longer than all that they do.
+"""
+
+import multiprocessing
+import os
+import re
+import runpy
+import sys
+import time
+from collections.abc import Mapping
+from multiprocessing import forkserver
+from pathlib import Path
+
+_forkserver = multiprocessing.get_context("forkserver")
+_forkserver.set_forkserver_preload(["app.main", "uvicorn.main", "uvloop", "httptools", "alembic.config", "pytest"])
+
+
+def prepare() -> None:
+    """Let the importing begin. For the top of a test module: then it is done while other tests run."""
+    forkserver.ensure_running()
+
+
+class Process:
+    """`python -m <command>` in `folder`, with this environment and no other; it is killed at the end of the block."""
+
+    def __init__(self, *command: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self._log = folder / f"{command[0]}-{time.monotonic_ns()}.log"
+        self._process = _forkserver.Process(target=_run, args=(command, folder, dict(environment), self._log))
+
+    def __enter__(self) -> "Process":
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join()
+        self._process.close()
+
+    @property
+    def output(self) -> str:
+        """What it wrote so far, to standard output and to standard error."""
+        return self._log.read_text() if self._log.exists() else ""
+
+    def says(self, pattern: str) -> re.Match[str]:
+        """Wait until it says something that matches."""
+        for _ in range(3000):
+            if found := re.search(pattern, self.output):
+                return found
+            if not self._process.is_alive():
+                break
+            time.sleep(0.01)
+        raise AssertionError(f"it never said {pattern}:\n{self.output}")
+
+    def terminate(self) -> None:
+        """Send SIGTERM, as every supervisor does."""
+        self._process.terminate()
+
+    def exit_code(self) -> int:
+        """Wait for its end; negative: the signal that ended it."""
+        self._process.join(30)
+        assert self._process.exitcode is not None, f"it is still running:\n{self.output}"
+        return self._process.exitcode
+
+
+def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], log: Path) -> None:
+    with log.open("w") as file, Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.stdin = os.fdopen(0)  # multiprocessing has put another in its place, which uvicorn's workers cannot inherit
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = list(command)
+    runpy.run_module(command[0], run_name="__main__")

@@ -1,0 +1,80 @@
+"""Sessions of SQLAlchemy's ORM: one for reading, or one for a transaction."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, get_args
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.database import driver
+from app.database.engine import create_engine, for_reading, for_writing
+from app.database.errors import ReadOnlySession
+from app.database.isolation import IsolationLevel
+from app.database.metadata import metadata
+
+if TYPE_CHECKING:
+    from app.settings import DatabaseSettings
+
+NAME = "orm"
+Session = AsyncSession
+
+
+class Base(DeclarativeBase):
+    """The base of the mapped classes."""
+
+    metadata = metadata
+
+
+class Backend:
+    """The pool and its two kinds of session.
+
+    `connect` opens a raw connection and raises our errors; `abandon` drops one in an unknown state.
+    """
+
+    def __init__(
+        self,
+        settings: "DatabaseSettings",
+        connect: Callable[[], Awaitable[driver.RawConnection]],
+        abandon: Callable[[driver.RawConnection], None],
+    ) -> None:
+        self._engine = create_engine(settings, connect, abandon)
+        self._reader = for_reading(self._engine)
+        self._writers = {level: for_writing(self._engine, level) for level in get_args(IsolationLevel)}
+
+    @property
+    def open_connections(self) -> int:
+        pool = self._engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        return pool.checkedin() + pool.checkedout()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Session]:
+        async with _session(self._reader) as session:
+            yield session
+            if session.new or session.dirty or session.deleted:  # they would be dropped without a word
+                raise ReadOnlySession
+
+    @asynccontextmanager
+    async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
+        async with _session(self._writers[isolation_level]) as session:
+            try:
+                yield session
+                await session.commit()
+            except Exception:
+                # session.begin() would raise the ROLLBACK's own error instead of the first one.
+                with suppress(Exception):
+                    await session.rollback()
+                raise
+            except BaseException:  # cancelled: no time is left to talk to a server that may be gone
+                await session.invalidate()
+                raise
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _session(engine: AsyncEngine) -> AsyncSession:
+    # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
+    return AsyncSession(engine, expire_on_commit=False, close_resets_only=False)

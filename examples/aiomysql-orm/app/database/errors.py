@@ -1,0 +1,110 @@
+"""What can go wrong in a database, the same classes for every server and access style.
+
+A session's own methods and COMMIT raise these, so `except UniqueViolation` works inside a route; what a route leaves
+alone, app/problems.py answers. The message is safe to show; the driver's own error is the `__cause__`, for the log.
+"""
+
+from typing import ClassVar
+
+
+class DatabaseError(Exception):
+    """The base, and what is left for an error that no class below describes: a bug in the service, status 500."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "The database refused the statement"
+
+    def __init__(self, detail: str | None = None, *, constraint: str | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.constraint = constraint
+
+
+class UniqueViolation(DatabaseError):
+    status, title = 409, "A row with these values is already there"
+
+
+class ForeignKeyViolation(DatabaseError):
+    status, title = 409, "A row that this one needs is missing, or another row still needs this one"
+
+
+class InvalidValue(DatabaseError):
+    """Too long, out of range, or of a form that the column does not take."""
+
+    status, title = 422, "A value does not fit its column"
+
+
+class NotNullViolation(InvalidValue):
+    title = "A value that must be given is missing"
+
+
+class CheckViolation(InvalidValue):
+    title = "A value breaks a rule of its table"
+
+
+class Retryable(DatabaseError):
+    """The transaction met another one; run again as a whole, it may succeed (`Database.run_transaction`)."""
+
+    status, title = 503, "The transaction met another one at the same rows"
+
+
+class SerializationFailure(Retryable):
+    pass
+
+
+class Deadlock(Retryable):
+    pass
+
+
+class LockTimeout(Retryable):
+    title = "The rows stayed locked for too long"
+
+
+class Unavailable(DatabaseError):
+    """Nothing is wrong with the request: it may succeed a little later."""
+
+    status, title = 503, "The database is not available"
+
+
+class ServerGone(Unavailable):
+    title = "The database server cannot be reached"
+
+
+class TooManyConnections(Unavailable):
+    title = "The database server takes no further connections"
+
+
+class ReadOnlyServer(Unavailable):
+    title = "The database server takes no writes at the moment"
+
+
+class AccessDenied(Unavailable):
+    title = "The database server refuses the user, the password or the database"
+
+
+class PoolTimeout(Unavailable):
+    title = "No database connection became free in time"
+
+
+class StatementTimeout(DatabaseError):
+    status, title = 504, "The statement took too long"
+
+
+class TransactionTimeout(DatabaseError):
+    status, title = 504, "The unit of work took too long"
+
+
+class TransactionAborted(DatabaseError):
+    title = "COMMIT came after an error that had ended the transaction"
+
+
+class NestedSession(DatabaseError):
+    """A bug: two sessions in one task may wait for each other's place for ever. Pass the first one on."""
+
+    title = "A task that holds a database session asked for another"
+
+
+class ReadOnlySession(DatabaseError):
+    title = "A read session was asked to write: use a WriteSession or Database.transaction()"
+
+
+class SessionClosed(DatabaseError):
+    title = "The session is closed: work that outlives the request opens its own (docs/database.md)"

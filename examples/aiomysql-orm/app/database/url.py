@@ -1,0 +1,130 @@
+"""A database URL, taken apart by us and handed to the libraries as arguments.
+
+The libraries read URLs differently and drop silently what they do not know: `ssl` options end in plaintext, sockets
+in FileNotFoundError, a password with `@` or `%` in another host. What this module does not understand, it refuses.
+"""
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal, TypeVar
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from app.database import driver
+
+Default = TypeVar("Default")
+TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
+
+# libpq's `sslmode` and MySQL's `ssl-mode`. The modes that fall back to plaintext protect nothing and are refused.
+_TLS_MODES: dict[str, TlsMode] = {
+    "disable": "disable",
+    "disabled": "disable",
+    "require": "require",
+    "required": "require",
+    "verify-ca": "verify-ca",
+    "verify_ca": "verify-ca",
+    "verify-full": "verify-full",
+    "verify_identity": "verify-full",
+}
+_TLS_MODE_OPTIONS = ("sslmode", "ssl-mode")
+_TLS_CA_OPTIONS = ("sslrootcert", "ssl-ca")
+_SOCKET_OPTIONS = ("host", "unix_socket")
+_SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of them without a word
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a database is and how to get in. `socket` excludes `hosts`; the password never prints."""
+
+    hosts: tuple[tuple[str, int], ...]
+    user: str | None
+    password: str | None = field(repr=False)
+    database: str
+    socket: str | None = None
+    tls: TlsMode = "disable"
+    ca: str | None = None
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The context for a connection: None is plaintext, as the URL asked for. Raises OSError for an unusable CA."""
+        return None if self.tls == "disable" else _ssl_context(self.tls, self.ca)
+
+
+@cache  # reading the system's certificates for each connection would block the event loop
+def _ssl_context(tls: TlsMode, ca: str | None) -> ssl.SSLContext:
+    if tls == "require":  # encrypted, but not authenticated: what libpq and MySQL mean by the word
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = tls == "verify-full"
+    return context
+
+
+def parse_url(url: str) -> Target:
+    """The parts of a URL. Raises ValueError with one sentence, which never repeats the URL or a part of it."""
+    example = f"{driver.SCHEMES[0]}://user:password@host:{driver.PORT}/database"
+    url = url.strip()  # a file or a secret often ends with a newline
+    try:
+        parts = urlsplit(url)
+        # An @ behind the host: the password has a special character, and this is the rest of it.
+        if _SPACE_OR_CONTROL.search(url) or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+            raise ValueError
+        userinfo, _, location = parts.netloc.rpartition("@")
+        user, has_password, password = userinfo.partition(":")
+        user, password, database = (unquote(text, errors="strict") for text in (user, password, parts.path[1:]))
+        hosts = _hosts(location)
+        given = parse_qsl(parts.query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise ValueError(f"write {example}, with %-escapes for special characters in the password") from None
+    scheme, _, library = parts.scheme.partition("+")
+    if scheme not in driver.SCHEMES:
+        schemes = " or ".join(f"{scheme}://" for scheme in driver.SCHEMES)
+        raise ValueError(f"this service talks to {driver.SERVER}: the URL begins with {schemes}")
+    if library not in ("", driver.NAME):
+        raise ValueError(f"this service uses {driver.NAME}: write {example}")
+    if not database or parts.fragment:
+        raise ValueError(f"the name of the database is missing or unreadable: write {example}")
+    options = dict(given)
+    socket = _option(options, _SOCKET_OPTIONS, None)
+    mode = _TLS_MODES.get(_option(options, _TLS_MODE_OPTIONS, "disable").lower())
+    ca = _option(options, _TLS_CA_OPTIONS, None)
+    if options or len(given) != len(dict(given)):
+        known = ", ".join((*_TLS_MODE_OPTIONS, *_TLS_CA_OPTIONS, *_SOCKET_OPTIONS))
+        raise ValueError(f"an option is unknown or stands twice: use {known}, or the settings beside the URL")
+    if mode is None:
+        raise ValueError("sslmode must be disable, require, verify-ca or verify-full: others fall back to plaintext")
+    if ca is not None and not mode.startswith("verify"):
+        raise ValueError("a CA is used by sslmode=verify-ca and sslmode=verify-full only: add one of them")
+    if socket is not None and not socket.startswith("/"):
+        raise ValueError("a socket is an absolute path; the name of a host stands before the database's")
+    if socket and hosts not in ((), (("localhost", driver.PORT),)):
+        raise ValueError("name a host or a socket, not both")
+    if not hosts and not socket:
+        raise ValueError(f"the host is missing: write {example}")
+    if len(hosts) > 1 and not driver.SEVERAL_HOSTS:
+        raise ValueError("name one host: a proxy or a DNS name in front of several follows their failover")
+    return Target(
+        hosts=() if socket else hosts,
+        user=user or None,
+        password=password if has_password else None,
+        database=database,
+        socket=socket,
+        tls=mode,
+        ca=ca,
+    )
+
+
+def _hosts(text: str) -> tuple[tuple[str, int], ...]:
+    """`a:1,b` as pairs of host and port; brackets surround an IPv6 address. Raises ValueError on what is neither."""
+    hosts = []
+    for item in text.split(",") if text else ():
+        parts = urlsplit(f"//{item}")
+        if not (host := unquote(parts.hostname or "", errors="strict")) or "/" in host or parts.port == 0:
+            raise ValueError
+        hosts.append((host, parts.port or driver.PORT))
+    return tuple(hosts)
+
+
+def _option(options: dict[str, str], names: tuple[str, ...], default: Default) -> str | Default:
+    return next((options.pop(name) for name in names if name in options), default)

@@ -1,0 +1,61 @@
+"""What is asked of developers. Entities stay in here: what leaves is a schema, which outlives the session."""
+
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import delete, or_, select
+
+from app.database import Session
+from app.developers import models
+from app.developers.schemas import Developer, DeveloperCreate, DeveloperPatch
+from app.pagination import Page, decode_cursor, encode_cursor
+
+_PAGE_KEY = TypeAdapter(tuple[str, int])
+
+
+async def create(session: Session, data: DeveloperCreate) -> Developer:
+    """Raises UniqueViolation for an e-mail address that is taken."""
+    now = datetime.now(UTC)  # from here, not from the server: MySQL could not return it without a second statement
+    developer = models.Developer(**data.model_dump(), created_at=now, updated_at=now)
+    session.add(developer)
+    await session.flush()
+    return Developer.model_validate(developer)
+
+
+async def get(session: Session, id: int) -> Developer | None:
+    developer = await session.get(models.Developer, id)
+    return Developer.model_validate(developer) if developer else None
+
+
+async def page(session: Session, *, specialty: str | None, limit: int, cursor: str | None) -> Page[Developer]:
+    """Developers by name, then id, in the server's collation."""
+    row = models.Developer
+    query = select(row).order_by(row.name, row.id).limit(limit + 1)
+    if specialty is not None:
+        query = query.where(row.specialty == specialty)
+    if cursor is not None:
+        name, id = decode_cursor(cursor, _PAGE_KEY)
+        # Not (name, id) > (...): for a row comparison MySQL and MariaDB walk the whole index.
+        query = query.where(row.name >= name, or_(row.name > name, row.id > id))
+    found = [Developer.model_validate(developer) for developer in await session.scalars(query)]
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+
+
+async def change(session: Session, id: int, patch: DeveloperPatch) -> Developer | None:
+    """Raises UniqueViolation for an e-mail address that is taken."""
+    developer = await session.get(models.Developer, id, with_for_update=True)
+    if developer is None:
+        return None
+    for name, value in patch.model_dump(exclude_unset=True).items():
+        setattr(developer, name, value)
+    developer.updated_at = datetime.now(UTC)
+    await session.flush()
+    return Developer.model_validate(developer)
+
+
+async def remove(session: Session, id: int) -> bool:
+    """Whether there was one; its notes go with it."""
+    connection = await session.connection()  # for the number of rows, which a session's Result does not have
+    result = await connection.execute(delete(models.Developer).where(models.Developer.id == id))
+    return bool(result.rowcount)

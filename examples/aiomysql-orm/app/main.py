@@ -1,0 +1,33 @@
+"""The ASGI application: `app.main:app`."""
+
+from fastapi import FastAPI
+from fastapi.middleware import Middleware
+
+from app import extensions, health
+from app.lifespan import SentenceAtFailedStart, lifespan
+from app.problems import add_problem_handlers
+from app.request_id import RequestIdMiddleware
+from app.settings import SERVICE_NAME, Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without `settings` it reads the environment when it starts, not when it is imported."""
+    app = FastAPI(
+        title=SERVICE_NAME,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(SentenceAtFailedStart),
+            Middleware(RequestIdMiddleware),
+            *getattr(extensions, "middleware", []),
+        ],
+    )
+    app.state.settings = settings
+    add_problem_handlers(app)
+    for error, handler in getattr(extensions, "exception_handlers", {}).items():
+        app.add_exception_handler(error, handler)
+    for router in (health.router, *getattr(extensions, "routers", [])):
+        app.include_router(router)
+    return app
+
+
+app = create_app()

@@ -1,0 +1,171 @@
+"""The process between us and the private server: it initializes, starts and stops the server, and removes its folder.
+
+Its standard input is a pipe whose other end only `dev.server` holds. However that process ends, the pipe ends with it,
+and then so does the server; even a start that is under way leaves nothing behind.
+"""
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from dev import binaries
+
+START_LIMIT = 120.0  # seconds, as all of these
+STOP_LIMIT = 20.0
+LOCK_LIMIT = 5.0  # the last owner of a folder may have been killed a moment ago, and its server be on the way down
+
+
+class OwnerEnded(Exception):
+    """Nobody needs the server any more."""
+
+
+class StartFailed(Exception):
+    """Why, in one sentence."""
+
+
+def main() -> None:
+    binary, kept = Path(sys.argv[1]), sys.argv[2:]
+    folder = Path(kept[0]) if kept else Path(tempfile.mkdtemp(prefix="dev-server-"))
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # who ends all processes ends the owner too
+    try:
+        launch(binary, folder, binaries.SHUT_DOWN if kept else binaries.ABANDON)
+    except (StartFailed, OSError) as error:
+        answer(error=str(error))
+    except OwnerEnded:
+        pass
+    finally:
+        if not kept:
+            shutil.rmtree(binaries.home(folder), ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
+    """Run the server on the data of `folder` until the owner ends. Raises OwnerEnded, StartFailed, OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log"
+    with (folder / "lock").open("w") as lock:  # released with this process, which outlives its server
+        take(lock.fileno(), folder)
+        version, home = binaries.version(binary), binaries.home(folder)
+        binary = binaries.usable(binary, home)
+        data, maker = home / "data", home / "data" / "made-by"
+        if not data.exists():
+            initialize(binary, version, home, log)
+        made_by = maker.read_text() if maker.exists() else "something else"
+        if made_by != version:
+            raise StartFailed(f"its data were made by {made_by}, and this is {version}: delete the folder {folder}.")
+        for _ in range(3):  # another process may take the port between our look and the server's start
+            port = free_port()
+            with running(binaries.serve(binary, data, port), home, log, how_to_stop) as server:
+                if wait(server, ready=lambda: binaries.READY in log.read_bytes()):
+                    answer(url=binaries.URL.format(port=port))
+                    wait(server, limit=float("inf"), pause=0.5)
+                    return
+            if b"in use" not in log.read_bytes():
+                break
+        raise StartFailed(last_words(log))
+
+
+def initialize(binary: Path, version: str, home: Path, log: Path) -> None:
+    """Make `home/data`. It gets its name when it is complete: an interrupted attempt never looks like one."""
+    new = home / "data.new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700)
+    if binaries.ACCOUNT:
+        os.chown(new, binaries.ACCOUNT["user"], binaries.ACCOUNT["group"])
+    command, script = binaries.initialize(binary, version, new)
+    with running(command, home, log, signal.SIGTERM, script) as initializer:
+        wait(initializer)
+    if initializer.returncode:
+        raise StartFailed(last_words(log))
+    (new / "made-by").write_text(version)
+    new.rename(home / "data")
+
+
+def take(lock: int, folder: Path) -> None:
+    until = time.monotonic() + LOCK_LIMIT
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise StartFailed(f"another one runs on the folder {folder}: stop that one first.") from None
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(
+    command: list[str], home: Path, log: Path, how_to_stop: signal.Signals, script: bytes = b""
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that reads `script`. Afterwards its whole group is gone: MYSQLD may be a script that ends first."""
+    with tempfile.TemporaryFile() as standard_input, log.open("wb") as output:
+        standard_input.write(script)
+        standard_input.seek(0)
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            env=os.environ | {"LC_ALL": "C"},  # what the log says is English
+            stdin=standard_input,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            **binaries.ACCOUNT,
+        )
+    try:
+        yield process
+    finally:
+        until = time.monotonic() + STOP_LIMIT
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how_to_stop)
+            while True:
+                process.poll()
+                os.killpg(process.pid, signal.SIGKILL if time.monotonic() > until else 0)
+                time.sleep(0.005)
+
+
+def wait(
+    process: subprocess.Popen[bytes],
+    ready: Callable[[], bool] = lambda: False,
+    limit: float = START_LIMIT,
+    pause: float = 0.01,
+) -> bool:
+    """Wait until the process is ready (True) or ends (False). Raises OwnerEnded at once, StartFailed."""
+    until = time.monotonic() + limit
+    while process.poll() is None:
+        if ready():
+            return True
+        if time.monotonic() > until:
+            raise StartFailed(f"it takes longer than {limit:.0f} s.")
+        if select.select([sys.stdin], [], [], pause)[0]:
+            raise OwnerEnded
+    return False
+
+
+def last_words(log: Path) -> str:
+    """The last errors in the log, else its last lines."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if any(word in line for word in ("ERROR", "FATAL", "error:"))]
+    return " | ".join((telling or lines or ["the log is empty"])[-3:])
+
+
+def answer(**content: str) -> None:
+    with suppress(BrokenPipeError):
+        os.write(1, json.dumps(content).encode() + b"\n")

@@ -1,0 +1,75 @@
+"""What the tests must know of this server: how to ask it about sessions, how to make it fail."""
+
+import asyncio
+import random
+import re
+import warnings
+
+from sqlalchemy import text
+
+from app.database import ServerGone, Session, driver
+from tests.statements import rows, value
+
+SESSION_ID = "SELECT connection_id()"
+# Not SLEEP(): on MySQL a statement timeout makes it return 1 instead of an error.
+LONG_QUERY = (
+    "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
+)
+SLEEP = "SELECT SLEEP({})"
+_INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
+_seen: set[object] = set()
+_SESSIONS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()"
+
+
+async def isolation_level(session: Session) -> str:
+    """Of the transaction that the session is in and has written in; to be asked once in each."""
+    # The table is a copy, perhaps of an earlier transaction, and is made anew when nobody has read it for 0.1 s:
+    # https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html
+    query = text(f"SELECT trx_id, trx_isolation_level {_INNODB_TRX} = connection_id()")
+    while not (found := [row for row in await rows(session, query) if row[0] not in _seen]):
+        await asyncio.sleep(random.uniform(0.1, 0.3))
+    _seen.add(found[0][0])
+    return str(found[0][1])
+
+
+async def connections(connection: driver.RawConnection) -> int:
+    """How many sessions the database has, this one included."""
+    return await _count(connection, _SESSIONS)
+
+
+async def open_transactions(connection: driver.RawConnection) -> int:
+    """How many sessions of the database are in a transaction."""
+    async with connection.cursor() as cursor:
+        await cursor.execute("SHOW ENGINE INNODB STATUS")
+        status = (await cursor.fetchone())[2]
+    active = [part for part in status.split("---TRANSACTION")[1:] if " ACTIVE " in part.partition("\n")[0]]
+    ids = [found[1] for part in active if (found := re.search(r"thread id (\d+)", part))]
+    return await _count(connection, f"{_SESSIONS} AND id IN ({', '.join(ids)})") if ids else 0
+
+
+async def running(connection: driver.RawConnection, part: str) -> int:
+    """How many sessions of the database are busy with a statement of which `part` is a part."""
+    return await _count(connection, f"{_SESSIONS} AND info LIKE '%{part}%' AND id <> connection_id()")
+
+
+async def _count(connection: driver.RawConnection, query: str) -> int:
+    with warnings.catch_warnings():  # MySQL would have us ask performance_schema, which is empty on MariaDB
+        warnings.simplefilter("ignore")
+        return int(await driver.scalar(connection, query))
+
+
+# What a COMMIT that fails raises here: nothing is checked only then, so the session is killed before.
+COMMIT_FAILURE = ServerGone
+
+
+async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:
+    """Leave the session's transaction such that its COMMIT fails."""
+    await kill(server, await value(session, text(SESSION_ID)))
+
+
+async def kill(connection: driver.RawConnection, session_id: int) -> None:
+    """End another session, as an administrator or a failover does."""
+    await driver.scalar(connection, f"KILL {session_id}")
+    while await _count(connection, f"{_SESSIONS} AND id = {session_id}"):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)  # for the news to arrive here

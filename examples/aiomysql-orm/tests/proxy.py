@@ -1,0 +1,94 @@
+"""A TCP proxy between the service and its server: it counts round trips, and it can swallow what is sent."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from app.database.url import parse_url
+
+
+def reserved_port() -> socket.socket:
+    """A port of this machine where nothing listens, and nothing else will until it is closed."""
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    return reserved
+
+
+def by_way_of(url: SecretStr, port: socket.socket) -> SecretStr:
+    """The same URL with another address."""
+    parts = urlsplit(url.get_secret_value())
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    return SecretStr(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{port.getsockname()[1]}").geturl())
+
+
+class Proxy:
+    """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on."""
+
+    def __init__(self, url: SecretStr) -> None:
+        self._url = url
+        self._server = parse_url(url.get_secret_value()).hosts[0]
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.round_trips = 0
+        self.connections = 0
+        self._passing = asyncio.Event()
+        self._passing.set()
+
+    @asynccontextmanager
+    async def listen(self, port: socket.socket | None = None) -> AsyncIterator[SecretStr]:
+        """The URL of the database by way of this proxy, at a reserved port or at one of its own."""
+        port = port or reserved_port()
+        server = await asyncio.start_server(self._serve, sock=port)
+        try:
+            yield by_way_of(self._url, port)
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def fall_silent(self) -> None:
+        self._passing.clear()
+
+    def speak_again(self) -> None:
+        self._passing.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        to_server: asyncio.StreamWriter | None = None
+        try:
+            from_server, to_server = await asyncio.open_connection(*self._server)
+            server_spoke = True
+
+            async def answers() -> None:
+                nonlocal server_spoke
+                while data := await from_server.read(65536):
+                    await self._passing.wait()
+                    server_spoke = True
+                    writer.write(data)
+                    await writer.drain()
+                writer.close()
+
+            async with asyncio.TaskGroup() as group:
+                answering = group.create_task(answers())
+                while data := await reader.read(65536):
+                    await self._passing.wait()
+                    self.round_trips += server_spoke
+                    server_spoke = False
+                    to_server.write(data)
+                    await to_server.drain()
+                answering.cancel()
+        except (OSError, asyncio.CancelledError, ExceptionGroup):
+            pass  # one side is gone, and so is this connection
+        finally:
+            for end in (writer, to_server):
+                if end is not None:
+                    end.close()
+                    with suppress(OSError, asyncio.CancelledError):
+                        await end.wait_closed()

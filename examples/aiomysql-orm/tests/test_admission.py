@@ -1,0 +1,104 @@
+"""Admission: first come, first served, at most so many inside, nobody waits for ever, nothing is lost."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select, text
+
+from app.database import Database, PoolTimeout, driver
+from app.database.admission import WAITERS_PER_PLACE, Admission
+from tests import facts
+from tests.statements import run, value
+
+MakeDatabase = Callable[..., Database]
+
+
+async def test_clients_are_served_in_the_order_of_their_arrival(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=2, max_overflow=0, pool_timeout=30)
+    served: list[int] = []
+
+    async def ask(number: int) -> None:
+        async with database.read() as session:
+            served.append(number)
+            await value(session, select(1))
+
+    await asyncio.gather(*(ask(number) for number in range(200)))
+    assert len(served) == 200
+    assert all(abs(place - number) <= 2 for place, number in enumerate(served))  # two at once may swap
+
+
+async def test_two_hundred_clients_on_a_pool_of_two_are_all_served_or_told(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=1, pool_timeout=0.5)
+
+    async def ask() -> bool:
+        try:
+            async with database.read() as session:
+                await run(session, text(facts.SLEEP.format(0.01)))
+        except PoolTimeout:
+            return False
+        return True
+
+    assert set(await asyncio.gather(*(ask() for _ in range(200)))) == {True, False}
+    status = database.status()
+    assert (status.in_use, status.waiting) == (0, 0)
+    assert status.open == 1  # the surplus one was closed at its return
+    assert await facts.connections(server) == 1 + 1
+
+
+async def test_a_wait_ends_after_the_pool_timeout(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.05)
+    release = asyncio.Event()
+
+    async def hold() -> None:
+        async with database.read():
+            await release.wait()
+
+    holder = asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    with pytest.raises(PoolTimeout):
+        async with database.read():
+            pass
+    release.set()
+    await holder
+    async with database.read() as session:
+        assert await value(session, select(1)) == 1
+
+
+async def test_a_waiter_that_gives_up_leaves_its_turn_to_the_next() -> None:
+    admission = Admission(places=1, timeout=60)
+    order: list[str] = []
+
+    async def enter(name: str, leave: asyncio.Event) -> None:
+        async with admission:
+            order.append(name)
+            await leave.wait()
+
+    leave = asyncio.Event()
+    first, second, third = (asyncio.create_task(enter(name, leave)) for name in ("first", "second", "third"))
+    await asyncio.sleep(0)
+    assert admission.waiting == 2
+    second.cancel()
+    leave.set()
+    await asyncio.gather(first, second, third, return_exceptions=True)
+    assert order == ["first", "third"]
+    assert (admission.inside, admission.waiting) == (0, 0)
+
+
+async def test_the_queue_is_bounded() -> None:
+    admission = Admission(places=1, timeout=60)
+
+    async def enter() -> None:
+        async with admission:
+            await asyncio.sleep(3600)
+
+    tasks = [asyncio.create_task(enter()) for _ in range(1 + WAITERS_PER_PLACE)]
+    await asyncio.sleep(0)
+    with pytest.raises(PoolTimeout):
+        await enter()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert (admission.inside, admission.waiting) == (0, 0)

@@ -1,0 +1,30 @@
+"""From a library's error to ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.database.error_codes import classify
+from app.database.errors import DatabaseError, ReadOnlyServer, ReadOnlySession
+
+
+def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
+    """Our error for what a driver, or a library above it, raised; None for an error that is not the database's.
+
+    `writing` tells a server that takes no writes from a session that was not opened for them: both answer alike.
+    """
+    if isinstance(error, DatabaseError):
+        return error
+    ours = classify(getattr(error, "driver_exception", error))  # SQLAlchemy's name for what it wrapped
+    return ReadOnlySession() if isinstance(ours, ReadOnlyServer) and not writing else ours
+
+
+@contextmanager
+def translated(*, writing: bool) -> Iterator[None]:
+    """Raise our error instead of the library's, which becomes its cause."""
+    try:
+        yield
+    except Exception as error:
+        ours = translate(error, writing=writing)
+        if ours is None or ours is error:
+            raise
+        raise ours from error

@@ -1,0 +1,64 @@
+"""Is the process alive, and may it be sent requests?
+
+Liveness never touches the database: restarting a process does not mend one. Readiness asks it over a connection of its
+own, so that a full pool cannot hide a healthy database, with a short limit; many probes share one question.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from app.problems import problem
+
+logger = logging.getLogger(__name__)
+
+Check = Callable[[], Awaitable[object]]
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Readiness:
+    """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising."""
+
+    def __init__(self, checks: Sequence[Check], *, timeout: float = 2.0, max_age: float = 1.0) -> None:
+        self._checks = checks
+        self._timeout = timeout
+        self._max_age = max_age
+        self._lock = asyncio.Lock()
+        self._asked = -max_age
+        self._reason: str | None = None
+
+    async def reason(self) -> str | None:
+        """The kind of what is wrong, None when all is well."""
+        async with self._lock:
+            if monotonic() - self._asked >= self._max_age:
+                self._reason = await self._ask()
+                self._asked = monotonic()
+            return self._reason
+
+    async def _ask(self) -> str | None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                for check in self._checks:
+                    await check()
+        except Exception as error:
+            logger.warning("Not ready: %r, caused by %r", error, error.__cause__)
+            return type(error).__name__
+        return None
+
+
+@router.get("/live")
+async def live() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@router.get("/ready", responses={503: {"description": "Not ready; `reason` says of what kind"}})
+async def ready(request: Request) -> Response:
+    readiness: Readiness = request.app.state.readiness
+    if reason := await readiness.reason():
+        return problem(503, type="urn:problem:not-ready", title="The service is not ready", reason=reason)
+    return JSONResponse({"status": "ready"})

@@ -1,0 +1,35 @@
+"""Keyset pages: a cursor names the last row of a page, so a page costs the same at any depth and rows that are added
+meanwhile neither repeat nor hide others. For clients the cursor is opaque.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Annotated, Generic, TypeVar
+
+from fastapi import Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, TypeAdapter
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Rows on the page")]
+Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")]
+
+
+class Page(BaseModel, Generic[Item]):
+    items: list[Item]
+    next_cursor: str | None = None
+
+
+def encode_cursor(key: tuple[object, ...]) -> str:
+    """The cursor behind the row with this key."""
+    return urlsafe_b64encode(TypeAdapter(tuple[object, ...]).dump_json(key)).rstrip(b"=").decode()
+
+
+def decode_cursor(cursor: str, key: TypeAdapter[Key]) -> Key:
+    """The key in a cursor, checked to be of the given type. Raises RequestValidationError (422)."""
+    try:
+        return key.validate_json(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:  # of base64, of JSON or of pydantic
+        error = {"loc": ("query", "cursor"), "msg": "Use next_cursor of the page before, unchanged", "type": "cursor"}
+        raise RequestValidationError([error]) from None

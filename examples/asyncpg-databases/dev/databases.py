@@ -1,0 +1,32 @@
+"""Creates and drops databases, for development and for the tests."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import asyncpg
+
+from app.database import driver
+from app.database.url import parse_url
+from app.settings import DatabaseSettings
+
+
+async def create(url: str) -> None:
+    """Create the database that the URL names, unless it is there."""
+    with suppress(asyncpg.DuplicateDatabaseError):
+        await _run(url, "CREATE DATABASE {}")
+
+
+async def drop(url: str) -> None:
+    """Drop the database that the URL names, with all that is connected to it, if it is there."""
+    await _run(url, "DROP DATABASE IF EXISTS {} WITH (FORCE)")
+
+
+async def _run(url: str, statement: str) -> None:
+    target = parse_url(url)
+    settings = DatabaseSettings(_env_file=None, url=url)
+    connection = await driver.connect(replace(target, database="postgres"), settings, read_only=False)
+    try:
+        name = target.database.replace('"', '""')
+        await connection.execute(statement.format(f'"{name}"'))
+    finally:
+        await driver.close(connection)

@@ -1,0 +1,55 @@
+"""What the tests must know of this server: how to ask it about sessions, how to make it fail."""
+
+import asyncio
+
+from sqlalchemy import text
+
+from app.database import Session, UniqueViolation, driver
+from tests.statements import run, value
+
+SESSION_ID = "SELECT pg_backend_pid()"
+LONG_QUERY = "SELECT pg_sleep(600)"
+SLEEP = "SELECT pg_sleep({})"
+_SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
+
+
+async def isolation_level(session: Session) -> str:
+    """Of the transaction that the session is in."""
+    level: str = await value(session, text("SELECT upper(current_setting('transaction_isolation'))"))
+    return level
+
+
+async def connections(connection: driver.RawConnection) -> int:
+    """How many sessions the database has, this one included."""
+    return int(await driver.scalar(connection, f"SELECT count(*) {_SESSIONS}"))
+
+
+async def open_transactions(connection: driver.RawConnection) -> int:
+    """How many sessions of the database are in a transaction and idle."""
+    return int(await driver.scalar(connection, f"SELECT count(*) {_SESSIONS} AND state LIKE 'idle in transaction%'"))
+
+
+async def running(connection: driver.RawConnection, part: str) -> int:
+    """How many sessions of the database are busy with a statement of which `part` is a part."""
+    return int(
+        await driver.scalar(
+            connection,
+            f"SELECT count(*) {_SESSIONS} AND state = 'active' AND query LIKE '%{part}%' AND pid <> pg_backend_pid()",
+        )
+    )
+
+
+# What a COMMIT that fails raises here: a constraint that is checked only then.
+COMMIT_FAILURE = UniqueViolation
+
+
+async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:
+    """Leave the session's transaction such that its COMMIT fails."""
+    await run(session, text("CREATE TEMPORARY TABLE late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED) ON COMMIT DROP"))
+    await run(session, text("INSERT INTO late VALUES (1), (1)"))
+
+
+async def kill(connection: driver.RawConnection, session_id: int) -> None:
+    """End another session, as an administrator or a failover does."""
+    await driver.scalar(connection, f"SELECT pg_terminate_backend({session_id}, 10000)")
+    await asyncio.sleep(0.01)  # for the news to arrive here

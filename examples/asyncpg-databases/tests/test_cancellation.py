@@ -1,0 +1,86 @@
+"""Cancelling and failing at any moment loses no connection and no place, and never half a unit of work."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from itertools import count as counter
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from app.database import Database, driver
+from tests import facts
+from tests.probes import probe, probes
+from tests.statements import run, value
+
+MakeDatabase = Callable[..., Database]
+
+
+@pytest.mark.usefixtures("caplog")
+async def test_five_hundred_cancels_lose_nothing(
+    probe_database: MakeDatabase, server: driver.RawConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = probe_database(pool_size=5, max_overflow=0, pool_timeout=30)
+    dice = random.Random(7)
+    ids = counter()
+    done: list[int] = []
+
+    async def read() -> None:
+        async with database.read() as session:
+            assert await value(session, select(func.count()).select_from(probes)) % 2 == 0
+
+    async def write() -> None:
+        first = 2 * next(ids)
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(first)))
+            await run(session, insert(probes).values(probe(first + 1)))
+        done.append(first)
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(write() if dice.random() < 2 / 3 else read())
+        await asyncio.sleep(dice.random() * 0.004)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    for _ in range(50):
+        await asyncio.gather(*(cancelled() for _ in range(10)))
+
+    status = database.status()
+    assert (status.in_use, status.waiting) == (0, 0)
+    assert status.open <= 5
+    together = asyncio.Barrier(5)
+
+    async def all_at_once() -> int:
+        async with database.read() as session:
+            await together.wait()
+            number: int = await value(session, select(func.count()).select_from(probes))
+            return number
+
+    counts = set(await asyncio.gather(*(all_at_once() for _ in range(5))))
+    assert len(counts) == 1
+    assert counts.pop() % 2 == 0
+    acknowledged = select(func.count()).select_from(probes).where(probes.c.id.in_(done or [-1]))
+    async with database.read() as session:
+        assert await value(session, acknowledged) == len(done)
+    assert await facts.open_transactions(server) == 0
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
+async def test_a_hundred_commits_that_fail_lose_nothing(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=2, max_overflow=0)
+
+    async def fail(number: int) -> None:
+        with pytest.raises(facts.COMMIT_FAILURE):
+            async with database.transaction() as session:
+                await run(session, insert(probes).values(probe(number)))
+                await facts.make_commit_fail(session, server)
+
+    for number in range(100):
+        await fail(number)
+    status = database.status()
+    assert status.in_use == 0
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 0
+    assert await facts.open_transactions(server) == 0

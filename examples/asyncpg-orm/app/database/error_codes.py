@@ -1,0 +1,42 @@
+"""PostgreSQL's error codes and asyncpg's errors, as ours."""
+
+import asyncpg
+
+from app.database import errors
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; a class of codes stands by its first two characters
+_BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
+    "23505": errors.UniqueViolation,
+    "23503": errors.ForeignKeyViolation,
+    "23001": errors.ForeignKeyViolation,
+    "23502": errors.NotNullViolation,
+    "23514": errors.CheckViolation,
+    "22": errors.InvalidValue,
+    "40001": errors.SerializationFailure,
+    "40P01": errors.Deadlock,
+    "55P03": errors.LockTimeout,
+    "57014": errors.StatementTimeout,
+    "25006": errors.ReadOnlyServer,
+    "53300": errors.TooManyConnections,
+    "08": errors.ServerGone,
+    "28": errors.AccessDenied,
+    "3D000": errors.AccessDenied,
+    "57": errors.ServerGone,
+    "25P03": errors.ServerGone,  # idle_in_transaction_session_timeout
+}
+
+
+def classify(error: BaseException) -> errors.DatabaseError | None:
+    """Our error for the driver's, or None for one that is not the database's."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
+        return kind(constraint=getattr(error, "constraint_name", None))
+    if isinstance(error, asyncpg.InterfaceError):
+        if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
+            return errors.InvalidValue()
+        return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
+    # InternalClientError: what a terminated session still said has put the protocol out of step.
+    if isinstance(error, OSError | asyncpg.InternalClientError):
+        return errors.ServerGone()
+    return None

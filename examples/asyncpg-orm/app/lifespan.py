@@ -1,0 +1,65 @@
+"""What the service owns between start and stop: the database, opened once the server answers, closed at the end.
+
+A start that cannot succeed ends with one sentence instead of a traceback.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app import extensions
+from app.database import Database
+from app.database.server import CannotConnect, Probe, wait_for_server
+from app.health import Readiness
+from app.logs import configure_logging
+from app.settings import InvalidSettings, Settings, load_settings
+
+
+class CannotStart(Exception):
+    """Why, in one sentence."""
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    configure_logging()
+    settings: Settings = app.state.settings or _settings()
+    try:
+        await wait_for_server(settings.database, workers=settings.web_concurrency)
+    except CannotConnect as error:
+        raise CannotStart(str(error)) from error
+    async with AsyncExitStack() as stack:
+        app.state.database = Database(settings.database)
+        stack.push_async_callback(app.state.database.close)
+        probe = Probe(settings.database.target, settings.database)
+        stack.push_async_callback(probe.close)
+        app.state.readiness = Readiness([probe.check, *getattr(extensions, "readiness_checks", [])])
+        yield
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings(getattr(extensions, "Settings", Settings))
+    except InvalidSettings as error:
+        raise CannotStart(str(error)) from error
+
+
+class SentenceAtFailedStart:
+    """ASGI sends the reason of a failed start as text; Starlette puts a whole traceback there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_sentence(message: Message) -> None:
+            marker = f"{CannotStart.__module__}.{CannotStart.__qualname__}: "
+            if message["type"] == "lifespan.startup.failed" and marker in message["message"]:
+                message["message"] = message["message"].rpartition(marker)[2].strip()
+            await send(message)
+
+        await self.app(scope, receive, send_sentence)

@@ -1,0 +1,155 @@
+"""Fixtures: a real server, a database of its own for each worker, migrated once and emptied after each test.
+
+With `DATABASE_URL` in the environment that server is used, else a private one is started. The database that the URL
+names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is created, emptied and dropped.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from blockbuster import BlockBuster, blockbuster_ctx
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy import delete
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from app.database import Database, driver
+from app.main import create_app
+from app.models import metadata
+from app.settings import SERVICE_NAME, DatabaseSettings, Settings
+from dev import databases
+from dev import server as dev_server
+from tests.probes import metadata as probe_metadata
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one private server for all workers, which are started later and inherit its address."""
+    if hasattr(config, "workerinput") or "DATABASE_URL" in os.environ or config.option.collectonly:
+        return
+    private = dev_server.start()
+    config.add_cleanup(private.stop)
+    os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
+
+
+def beside(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl()
+
+
+def test_database_url(url: str, worker: str) -> str:
+    """The URL of a worker's own database, beside the one that `url` names."""
+    return beside(url, f"{unquote(urlsplit(url).path.removeprefix('/'))}_test_{worker}")
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]  # a function of this name is a test to pytest
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def settings(worker_id: str) -> Iterator[Settings]:
+    """Settings for the worker's own database, which is migrated; those of the pool come from the environment."""
+    url = test_database_url(os.environ["DATABASE_URL"], worker_id)
+    if "_test_" not in urlsplit(url).path:  # the last guard before something is dropped
+        raise RuntimeError("The tests only touch databases with _test_ in their names")
+    settings = Settings(_env_file=None, database=DatabaseSettings(_env_file=None, url=url))
+    asyncio.run(databases.drop(url))
+    asyncio.run(databases.create(url))
+    config = Config("alembic.ini")
+    config.attributes["settings"] = settings.database
+    command.upgrade(config, "head")
+    yield settings
+    asyncio.run(databases.drop(url))
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Fail the test that blocks the event loop: a file read, a sleep, a synchronous query."""
+    with blockbuster_ctx() as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture
+def no_pooler(settings: Settings) -> None:
+    """For what a connection keeps, or loses, between two transactions."""
+    if settings.database.external_pooler:
+        pytest.skip("a pooler gives each transaction another of its connections, and opens lost ones again")
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The service, started; its database is emptied afterwards."""
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+        async with app.state.database.transaction() as session:
+            for table in reversed(metadata.sorted_tables):
+                await session.execute(delete(table))
+
+
+@pytest.fixture
+def database(app: FastAPI) -> Database:
+    database: Database = app.state.database
+    return database
+
+
+@pytest.fixture
+async def server(settings: Settings) -> AsyncIterator[driver.RawConnection]:
+    """A connection of the test's own, outside the pool, which may write."""
+    async with _connected(settings) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+async def probe_table(settings: Settings) -> None:
+    """The table of the tests of the data layer (tests/probes.py)."""
+    # An engine that is connected: on MariaDB a Uuid column is not what it is on MySQL.
+    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
+    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+    async with engine.begin() as connection:
+        await connection.run_sync(probe_metadata.create_all)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def probe_database(probe_table: None, settings: Settings) -> AsyncIterator[Callable[..., Database]]:
+    """Makes databases with a pool of their own, by settings; they are closed and the probes emptied afterwards."""
+    made: list[Database] = []
+
+    def make(**changes: object) -> Database:
+        made.append(Database(settings.database.model_copy(update=changes)))
+        return made[-1]
+
+    yield make
+    for database in made:
+        await database.close()
+    async with _connected(settings) as connection:
+        await driver.scalar(connection, "DELETE FROM probes")
+
+
+@asynccontextmanager
+async def _connected(settings: Settings) -> AsyncIterator[driver.RawConnection]:
+    connection = await driver.connect(settings.database.target, settings.database, read_only=False)
+    try:
+        yield connection
+    finally:
+        await driver.close(connection)
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """Asks the service as a client would; an unhandled exception is answered, not raised."""
+    transport = ASGITransport(app=app, raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client

@@ -1,0 +1,64 @@
+"""A table for the tests of the data layer, which must not need one of the service's own."""
+
+import enum
+from decimal import Decimal
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Enum,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Uuid,
+)
+
+from app.database import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+probes = Table(
+    "probes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(20), nullable=False, unique=True),
+    Column("value", Integer, nullable=False),
+    Column("parent_id", BigInteger, ForeignKey("probes.id")),
+    Column("at", UtcDateTime),
+    Column("key", Uuid),
+    Column("document", JSON),
+    Column("amount", Numeric(12, 4)),
+    Column("colour", Enum(Colour, native_enum=False, length=10)),
+    CheckConstraint("value < 1000000", name="value"),
+)
+
+
+def probe(id: int, **values: object) -> dict[str, object]:
+    """A row that is valid in every column."""
+    return {"id": id, "name": f"probe {id}", "value": 0, **values}
+
+
+RICH: dict[str, object] = {
+    "key": uuid4(),
+    "document": {"text": "🙂", "list": [1, None]},
+    "amount": Decimal("12345678.0001"),
+    "colour": Colour.BLUE,
+}
