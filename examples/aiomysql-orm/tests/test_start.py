@@ -6,8 +6,9 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -65,6 +66,17 @@ def as_nobody(url: SecretStr) -> str:
 def uvicorn(*arguments: str, folder: Path, **variables: str) -> Process:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables}
     return Process("uvicorn", *arguments, "--port", "0", folder=folder, environment=environment)
+
+
+def connected(port: int) -> http.client.HTTPConnection:
+    """A connection to a server whose workers may not listen yet, although it says that it runs."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    for _ in range(3000):
+        with suppress(ConnectionRefusedError):
+            connection.connect()
+            return connection
+        time.sleep(0.01)
+    raise AssertionError("nobody listens")
 
 
 @pytest.fixture
@@ -157,8 +169,7 @@ def test_a_request_in_flight_is_finished_before_the_process_stops(
     url = settings.database.url.get_secret_value()
     with uvicorn("slow_service:app", "--workers", str(workers), folder=tmp_path, DATABASE_URL=url) as process:
         port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
-        process.says("Application startup complete")  # workers listen only now
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        with closing(connected(port)) as connection:
             connection.request("GET", "/slow", headers={"X-Request-ID": "in-flight"})
             process.says("in flight")
             process.terminate()
