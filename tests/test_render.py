@@ -19,6 +19,7 @@ DRIVER = frozenset({"driver"})
 ACCESS = frozenset({"access"})
 DIFFERENT_PYTHON = {
     "app/database/backend.py": ACCESS,
+    "app/database/defaults.py": ACCESS,
     "app/database/driver.py": DRIVER,
     "app/database/engine.py": ACCESS,
     "app/database/error_codes.py": DRIVER,
@@ -33,6 +34,7 @@ DIFFERENT_PYTHON = {
     "dev/databases.py": DRIVER,
     "tests/facts.py": DRIVER,
     "tests/statements.py": ACCESS,
+    "tests/test_entities.py": ACCESS,
 }
 DIFFERENT_OTHERS = {
     ".copier-answers.yml": BOTH,

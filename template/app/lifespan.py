@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database
+from app.database.metrics import PoolCollector
 from app.database.server import CannotConnect, Probe, wait_for_server
 from app.health import Readiness
 from app.logs import configure_logging
@@ -25,6 +27,7 @@ class CannotStart(Exception):
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logging()
     settings: Settings = app.state.settings or _settings()
+    app.state.settings = settings  # for the team's own code, which may have added some
     try:
         await wait_for_server(settings.database, workers=settings.web_concurrency)
     except CannotConnect as error:
@@ -32,6 +35,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         app.state.database = Database(settings.database)
         stack.push_async_callback(app.state.database.close)
+        collector = PoolCollector(app.state.database.statuses)
+        REGISTRY.register(collector)
+        stack.callback(REGISTRY.unregister, collector)
         probe = Probe(settings.database.target, settings.database)
         stack.push_async_callback(probe.close)
         app.state.readiness = Readiness([probe.check, *getattr(extensions, "readiness_checks", [])])

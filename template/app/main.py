@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 
-from app import extensions, health
+from app import extensions, health, metrics
 from app.lifespan import SentenceAtFailedStart, lifespan
 from app.problems import add_problem_handlers
 from app.request_id import RequestIdMiddleware
@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_problem_handlers(app)
     for error, handler in getattr(extensions, "exception_handlers", {}).items():
         app.add_exception_handler(error, handler)
-    for router in (health.router, *getattr(extensions, "routers", [])):
+    for router in (health.router, metrics.router, *getattr(extensions, "routers", [])):
         app.include_router(router)
     return app
 

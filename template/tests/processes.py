@@ -36,8 +36,10 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid or 0, signal.SIGKILL)
+        assert self._process.pid
+        self._process.kill()
+        with suppress(ProcessLookupError):  # its workers, if it has not ended them
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.join()
         self._process.close()
 

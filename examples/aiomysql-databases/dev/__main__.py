@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from contextlib import nullcontext
+from urllib.parse import quote
 
 from app.settings import InvalidSettings, load_settings
 from dev import databases
@@ -24,7 +25,8 @@ def main() -> int:
     parser.add_argument("--no-reload", action="store_true", help="do not watch app/ for changes")
     parser.add_argument("--server-only", action="store_true", help="print the URL of a new database server, and wait")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore SIGINT
+        signal.signal(number, signal.default_int_handler)
     given = None if arguments.server_only else os.environ.get("DATABASE_URL")
     try:
         with nullcontext() if given else start(PROJECT / ".dev") as server:
@@ -59,7 +61,8 @@ def create_database(url: str) -> str:
         asyncio.run(databases.create(url))
     except Exception as error:  # whatever the driver raises
         sys.exit(f"The database {target.database} on {where} cannot be created: {error or type(error).__name__}")
-    return f"{url.partition(':')[0]}://{where}/{target.database}"
+    user = f"{quote(target.user)}@" if target.user else ""
+    return f"{url.partition(':')[0]}://{user}{where}/{target.database}"
 
 
 def run(*module: str) -> None:

@@ -17,6 +17,7 @@ LONG_QUERY = (
 )
 SLEEP = "SELECT SLEEP({})"
 _INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
+_HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()
 _SESSIONS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()"
 
@@ -65,6 +66,25 @@ COMMIT_FAILURE = ServerGone
 async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:
     """Leave the session's transaction such that its COMMIT fails."""
     await kill(server, await value(session, text(SESSION_ID)))
+
+
+async def create_user(server: driver.RawConnection, name: str, password: str, *, connections: int = -1) -> None:
+    """A user who may do nothing but use this database, `connections` at once (-1: any number)."""
+    await drop_user(server, name)
+    limit = "" if connections < 0 else f" WITH MAX_USER_CONNECTIONS {connections}"
+    for host in _HOSTS:
+        await driver.scalar(server, f"CREATE USER {name}@'{host}' IDENTIFIED BY {server.escape(password)}{limit}")
+        await driver.scalar(server, f"GRANT ALL ON `{server.db}`.* TO {name}@'{host}'")
+
+
+async def drop_user(server: driver.RawConnection, name: str) -> None:
+    for host in _HOSTS:  # not IF EXISTS: it would warn
+        if await driver.scalar(server, f"SELECT COUNT(*) FROM mysql.user WHERE user = '{name}' AND host = '{host}'"):
+            await driver.scalar(server, f"DROP USER {name}@'{host}'")
+
+
+def is_encrypted(connection: driver.RawConnection) -> bool:
+    return connection._writer.get_extra_info("ssl_object") is not None
 
 
 async def kill(connection: driver.RawConnection, session_id: int) -> None:

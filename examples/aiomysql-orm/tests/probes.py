@@ -47,6 +47,7 @@ probes = Table(
     Column("document", JSON),
     Column("amount", Numeric(12, 4)),
     Column("colour", Enum(Colour, native_enum=False, length=10)),
+    Column("made", Integer, default=lambda: 7, onupdate=8),
     CheckConstraint("value < 1000000", name="value"),
 )
 

@@ -7,9 +7,11 @@ import multiprocessing
 import os
 import re
 import runpy
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -34,8 +36,10 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.is_alive():
-            self._process.kill()
+        assert self._process.pid
+        self._process.kill()
+        with suppress(ProcessLookupError):  # its workers, if it has not ended them
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.join()
         self._process.close()
 
@@ -71,6 +75,7 @@ def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], lo
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.stdin = os.fdopen(0)  # multiprocessing has put another in its place, which uvicorn's workers cannot inherit
+    os.setsid()  # a group of its own, so that workers do not outlive a test that fails
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -1,6 +1,6 @@
 """${message}
 
-Where DDL is not transactional (MySQL, MariaDB), a migration that fails half-way cannot be run again: write one
+Where DDL is not transactional, a migration that fails half-way cannot be run again: write one
 statement each.
 """
 

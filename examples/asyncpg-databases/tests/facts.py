@@ -49,6 +49,21 @@ async def make_commit_fail(session: Session, server: driver.RawConnection) -> No
     await run(session, text("INSERT INTO late VALUES (1), (1)"))
 
 
+async def create_user(server: driver.RawConnection, name: str, password: str, *, connections: int = -1) -> None:
+    """A user who may do nothing but connect, `connections` at once (-1: any number)."""
+    await driver.scalar(server, f"DROP ROLE IF EXISTS {name}")
+    quoted = password.replace("'", "''")
+    await driver.scalar(server, f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}' CONNECTION LIMIT {connections}")
+
+
+async def drop_user(server: driver.RawConnection, name: str) -> None:
+    await driver.scalar(server, f"DROP ROLE {name}")
+
+
+def is_encrypted(connection: driver.RawConnection) -> bool:
+    return connection._transport.get_extra_info("ssl_object") is not None
+
+
 async def kill(connection: driver.RawConnection, session_id: int) -> None:
     """End another session, as an administrator or a failover does."""
     await driver.scalar(connection, f"SELECT pg_terminate_backend({session_id}, 10000)")

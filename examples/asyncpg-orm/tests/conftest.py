@@ -21,6 +21,7 @@ from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app import extensions
 from app.database import Database, driver
 from app.main import create_app
 from app.models import metadata
@@ -63,7 +64,8 @@ def settings(worker_id: str) -> Iterator[Settings]:
     url = test_database_url(os.environ["DATABASE_URL"], worker_id)
     if "_test_" not in urlsplit(url).path:  # the last guard before something is dropped
         raise RuntimeError("The tests only touch databases with _test_ in their names")
-    settings = Settings(_env_file=None, database=DatabaseSettings(_env_file=None, url=url))
+    kind: type[Settings] = getattr(extensions, "Settings", Settings)
+    settings = kind(_env_file=None, database=DatabaseSettings(_env_file=None, url=url))
     asyncio.run(databases.drop(url))
     asyncio.run(databases.create(url))
     config = Config("alembic.ini")

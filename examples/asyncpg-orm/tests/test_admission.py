@@ -1,13 +1,15 @@
 """Admission: first come, first served, at most so many inside, nobody waits for ever, nothing is lost."""
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from sqlalchemy import select, text
 
-from app.database import Database, PoolTimeout, driver
+from app.database import Database, NestedSession, PoolTimeout, driver
 from app.database.admission import WAITERS_PER_PLACE, Admission
+from app.settings import Settings
 from tests import facts
 from tests.statements import run, value
 
@@ -23,6 +25,14 @@ async def test_clients_are_served_in_the_order_of_their_arrival(probe_database: 
             served.append(number)
             await value(session, select(1))
 
+    warm = asyncio.Barrier(2)
+
+    async def connect() -> None:
+        async with database.read() as session:
+            await value(session, select(1))
+            await warm.wait()
+
+    await asyncio.gather(connect(), connect())
     await asyncio.gather(*(ask(number) for number in range(200)))
     assert len(served) == 200
     assert all(abs(place - number) <= 2 for place, number in enumerate(served))  # two at once may swap
@@ -72,7 +82,7 @@ async def test_a_waiter_that_gives_up_leaves_its_turn_to_the_next() -> None:
     order: list[str] = []
 
     async def enter(name: str, leave: asyncio.Event) -> None:
-        async with admission:
+        async with admission.place():
             order.append(name)
             await leave.wait()
 
@@ -91,7 +101,7 @@ async def test_the_queue_is_bounded() -> None:
     admission = Admission(places=1, timeout=60)
 
     async def enter() -> None:
-        async with admission:
+        async with admission.place():
             await asyncio.sleep(3600)
 
     tasks = [asyncio.create_task(enter()) for _ in range(1 + WAITERS_PER_PLACE)]
@@ -102,3 +112,36 @@ async def test_the_queue_is_bounded() -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert (admission.inside, admission.waiting) == (0, 0)
+
+
+async def test_a_generator_that_was_abandoned_gives_its_place_back(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=5)
+
+    async def numbers() -> AsyncIterator[int]:
+        async with database.read() as session:
+            while True:
+                yield await value(session, select(1))
+
+    async def look() -> None:
+        async for number in numbers():
+            assert number == 1
+            break  # the event loop closes the generator later, in a task of its own
+
+    for _ in range(3):
+        await asyncio.create_task(look())
+        gc.collect()
+    async with database.read() as session:
+        assert await value(session, select(1)) == 1
+    assert (database.status().in_use, database.status().waiting) == (0, 0)
+
+
+async def test_a_session_on_the_replica_and_one_on_the_primary_are_nested(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    database = probe_database(replica_url=settings.database.url)
+    async with database.read() as session:
+        assert await value(session, select(1)) == 1
+        with pytest.raises(NestedSession):
+            async with database.transaction():
+                pass
+    assert {name: status.open for name, status in database.statuses().items()} == {"primary": 0, "replica": 1}

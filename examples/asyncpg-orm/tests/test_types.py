@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from app.database import Database, driver
 from tests.probes import RICH, probe, probes
@@ -55,3 +55,13 @@ async def test_text_of_four_byte_characters_comes_back(
         await run(session, insert(probes).values(probe(1, name="🙂é'\"\\%s")))
     async with database.read() as session:
         assert await value(session, select(probes.c.name)) == "🙂é'\"\\%s"
+
+
+async def test_defaults_that_python_makes_are_never_null(probe_database: MakeDatabase) -> None:
+    database = probe_database()
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1)))
+        await run(session, insert(probes).values(probe(2, made=1)))
+        assert await rows(session, select(probes.c.made).order_by(probes.c.id)) == [(7,), (1,)]
+        await run(session, update(probes).values(value=1))
+        assert await rows(session, select(probes.c.made)) == [(8,), (8,)]

@@ -5,65 +5,75 @@ and asks again is refused at once, since two of them may wait for each other's p
 """
 
 import asyncio
-from types import TracebackType
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
 
+from app.database import metrics
 from app.database.errors import NestedSession, PoolTimeout
+
+Task: TypeAlias = "asyncio.Task[object]"
 
 WAITERS_PER_PLACE = 100  # more than this could hardly be served before `timeout`, so they are told at once
 
 
 class Admission:
-    """Places for `async with`, handed out in the order of arrival.
+    """Places, handed out in the order of arrival.
 
-    `timeout` in seconds bounds the wait for a place and the opening of a connection together (`deadline`).
+    `timeout` in seconds bounds the wait for a place and the opening of a connection together (`deadline`). `deadlines`
+    is shared by the admissions between which a task may not be divided.
     """
 
-    def __init__(self, places: int, timeout: float) -> None:
+    def __init__(self, places: int, timeout: float, deadlines: dict[Task, float] | None = None) -> None:
         self.places = places
         self.timeout = timeout
+        self.inside = 0
         self.waiting = 0
         self._free = asyncio.Semaphore(places)  # first in, first out since Python 3.11
-        self._deadlines: dict[asyncio.Task[object], float] = {}
-
-    @property
-    def inside(self) -> int:
-        return len(self._deadlines)
+        self._deadlines = {} if deadlines is None else deadlines
 
     def deadline(self) -> float:
         """Until when, on the loop's clock, the current task may wait for its connection."""
         return self._deadlines[_current_task()]
 
-    async def __aenter__(self) -> None:
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place. Raises NestedSession, PoolTimeout."""
         task = _current_task()
         if task in self._deadlines:
             raise NestedSession
-        deadline = asyncio.get_running_loop().time() + self.timeout
+        now = asyncio.get_running_loop().time()
         if self._free.locked():
-            await self._wait(deadline)
+            await self._wait(now)
         else:
             await self._free.acquire()  # does not yield to the loop
-        self._deadlines[task] = deadline
+            metrics.waited.observe(0)
+        self._deadlines[task] = now + self.timeout
+        self.inside += 1
+        try:
+            yield
+        finally:  # of this task, although another may close a generator that was abandoned
+            del self._deadlines[task]
+            self.inside -= 1
+            self._free.release()
 
-    async def _wait(self, deadline: float) -> None:
+    async def _wait(self, since: float) -> None:
         if self.waiting >= self.places * WAITERS_PER_PLACE:
+            metrics.refused.inc()
             raise PoolTimeout
         self.waiting += 1
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(since + self.timeout):
                 await self._free.acquire()
         except TimeoutError:
+            metrics.refused.inc()
             raise PoolTimeout from None
         finally:
             self.waiting -= 1
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        del self._deadlines[_current_task()]
-        self._free.release()
+            metrics.waited.observe(asyncio.get_running_loop().time() - since)
 
 
-def _current_task() -> asyncio.Task[object]:
+def _current_task() -> Task:
     task = asyncio.current_task()
     assert task is not None, "a coroutine always runs in a task"
     return task

@@ -77,7 +77,10 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
     """Open a transaction that may write. `connection.unit` is set from here to its end."""
     connection.unit = connection.transaction(isolation=isolation_level.lower().replace(" ", "_"))
-    await connection.unit.start()
+    try:
+        await connection.unit.start()
+    except asyncpg.FeatureNotSupportedError:  # a standby's answer to READ WRITE
+        raise errors.ReadOnlyServer from None
 
 
 async def commit(connection: RawConnection) -> None:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import stamina
 
+from app.database.admission import Task
 from app.database.backend import Session
 from app.database.errors import Retryable, TransactionTimeout
-from app.database.gated_pool import GatedPool, Status
+from app.database.gated_pool import GatedPool
 from app.database.isolation import IsolationLevel
+from app.database.metrics import Status, retried
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
@@ -27,8 +29,10 @@ class Database:
 
     def __init__(self, settings: "DatabaseSettings") -> None:
         self._settings = settings
-        self._primary = GatedPool(settings.target, settings)
-        self._replica = GatedPool(settings.replica_target, settings) if settings.replica_target else self._primary
+        deadlines: dict[Task, float] = {}  # one: a session on the replica and one on the primary are nested too
+        self._primary = GatedPool(settings.target, settings, deadlines)
+        replica = settings.replica_target
+        self._replica = GatedPool(replica, settings, deadlines) if replica else self._primary
 
     @asynccontextmanager
     async def read(self, *, primary: bool = False) -> AsyncIterator[Session]:
@@ -65,6 +69,7 @@ class Database:
         async for attempt in stamina.retry_context(
             on=Retryable, attempts=attempts, timeout=None, wait_initial=0.01, wait_max=0.5, wait_jitter=0.05
         ):
+            retried.inc(attempt.num > 1)
             with attempt:
                 async with self.transaction(isolation_level=isolation_level) as session:
                     result = await work(session)
@@ -74,6 +79,11 @@ class Database:
         """The primary's pool."""
         return self._primary.status()
 
+    def statuses(self) -> dict[str, Status]:
+        """All pools, for the metrics."""
+        replica = {} if self._replica is self._primary else {"replica": self._replica.status()}
+        return {"primary": self._primary.status(), **replica}
+
     async def close(self) -> None:
         """Close the pools; what is still in use is closed when it is given back."""
         for pool in {self._primary, self._replica}:
@@ -82,7 +92,7 @@ class Database:
     @asynccontextmanager
     async def _unit(self, pool: GatedPool) -> AsyncIterator[None]:
         """A place, then the time limit: around the wait it would answer 504 to those who never got in."""
-        async with pool.admission:
+        async with pool.admission.place():
             try:
                 async with asyncio.timeout(self._settings.transaction_timeout) as limit:
                     yield

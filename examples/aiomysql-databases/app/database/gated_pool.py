@@ -4,13 +4,13 @@ on the server too.
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.database import driver
-from app.database.admission import Admission
+from app.database.admission import Admission, Task
 from app.database.backend import Backend
 from app.database.errors import PoolTimeout
+from app.database.metrics import Status
 from app.database.translation import translate
 
 if TYPE_CHECKING:
@@ -20,21 +20,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Status:
-    """A pool at this moment, in connections and in tasks that wait for one."""
-
-    places: int
-    in_use: int
-    waiting: int
-    open: int
-
-
 class GatedPool:
     """The connections to one server."""
 
-    def __init__(self, target: "Target", settings: "DatabaseSettings") -> None:
-        self.admission = Admission(settings.pool_size + settings.max_overflow, settings.pool_timeout)
+    def __init__(self, target: "Target", settings: "DatabaseSettings", deadlines: dict[Task, float]) -> None:
+        self.admission = Admission(settings.pool_size + settings.max_overflow, settings.pool_timeout, deadlines)
         self.backend = Backend(settings, self.connect, self.abandon)
         self._ending: set[asyncio.Task[None]] = set()
         self._ending_one = asyncio.Lock()
@@ -61,7 +51,7 @@ class GatedPool:
         """Drop a connection in an unknown state, and see to it that the server does not go on with its statement."""
         session_id = driver.abandoned_session(connection)
         driver.terminate(connection)
-        if session_id is not None:
+        if session_id is not None and not self._settings.external_pooler:  # whose numbers are not the server's
             task = asyncio.create_task(self._end(session_id))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)

@@ -44,7 +44,7 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
             port=PORT if target.socket else target.hosts[0][1],
             unix_socket=target.socket,
             user=target.user,
-            password=target.password or "",
+            password=(target.password or "").encode().decode("latin1"),  # which aiomysql undoes; servers want UTF-8
             db=target.database,
             charset="utf8mb4",
             ssl=ssl_context,

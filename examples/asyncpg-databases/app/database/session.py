@@ -9,8 +9,10 @@ from databases.interfaces import Record
 from sqlalchemy.sql import ClauseElement
 
 from app.database import driver
+from app.database.defaults import with_defaults
 from app.database.errors import ReadOnlySession, Retryable, ServerGone, SessionClosed
 from app.database.guards import refuse_write
+from app.database.metrics import timed
 from app.database.raw import RawBackend, affected_rows
 from app.database.translation import translated
 
@@ -82,13 +84,17 @@ class Session(Connection):
             raise
         await self.execute(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}")
 
+    @staticmethod
+    def _build_query(query: Query, values: Values = None) -> ClauseElement:
+        return with_defaults(Connection._build_query(query, values))
+
     @contextmanager
     def _guard(self, query: Query) -> Iterator[None]:
         if not self._open:
             raise SessionClosed
         if not self._writing:
-            refuse_write(self._build_query(query))
-        with errors_of(self.raw_connection, writing=self._writing):
+            refuse_write(Connection._build_query(query))
+        with errors_of(self.raw_connection, writing=self._writing), timed(query):
             yield
 
     def close(self) -> None:

@@ -22,9 +22,10 @@ Session = AsyncSession
 
 
 class Base(DeclarativeBase):
-    """The base of the mapped classes."""
+    """The base of the mapped classes. What the server makes is fetched at the flush, where a later look would fail."""
 
     metadata = metadata
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  # typed by its base, as what it is not: an instance's
 
 
 class Backend:

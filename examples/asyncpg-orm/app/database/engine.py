@@ -23,6 +23,7 @@ from app.database.errors import Retryable, ServerGone
 from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
 from app.database.liveness import is_usable
+from app.database.metrics import timed
 from app.database.translation import translate
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ class _UnitsOnTheRawConnection:
         raw = dbapi_connection.driver_connection
         if raw.unit is not None:
             await_only(driver.rollback(raw))
+
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with timed(statement):
+            cursor.execute(statement, parameters)
+
+    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
+        with timed(statement):
+            cursor.executemany(statement, parameters)
 
     def do_close(self, dbapi_connection: Any) -> None:
         await_only(driver.close(dbapi_connection.driver_connection))

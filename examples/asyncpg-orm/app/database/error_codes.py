@@ -17,6 +17,7 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "55P03": errors.LockTimeout,
     "57014": errors.StatementTimeout,
     "25006": errors.ReadOnlyServer,
+    "25P02": errors.TransactionAborted,
     "53300": errors.TooManyConnections,
     "08": errors.ServerGone,
     "28": errors.AccessDenied,

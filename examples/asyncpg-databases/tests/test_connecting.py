@@ -1,0 +1,110 @@
+"""Getting in: any password, TLS or an error, and a server that is full."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import quote, urlsplit
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from app.database import Database, TooManyConnections, Unavailable, driver
+from app.database.liveness import PING_AFTER
+from app.settings import DatabaseSettings, Settings
+from tests import facts
+from tests.statements import value
+
+MakeDatabase = Callable[..., Database]
+
+PASSWORD = "p@ss/w#rd%:?&'\"\\ é"
+
+
+@pytest.fixture
+async def user(server: driver.RawConnection, worker_id: str) -> AsyncIterator[str]:
+    name = f"guest_{worker_id}"
+    yield name
+    await facts.drop_user(server, name)
+
+
+def as_user(settings: Settings, user: str) -> SecretStr:
+    parts = urlsplit(settings.database.url.get_secret_value())
+    location = parts.netloc.rpartition("@")[2]
+    return SecretStr(parts._replace(netloc=f"{user}:{quote(PASSWORD, safe='')}@{location}").geturl())
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_password_of_any_characters_gets_in(
+    probe_database: MakeDatabase, settings: Settings, server: driver.RawConnection, user: str
+) -> None:
+    await facts.create_user(server, user, PASSWORD)
+    database = probe_database(url=as_user(settings, user))
+    async with database.read() as session:
+        assert await value(session, select(1)) == 1
+    await database.close()
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_server_that_takes_no_further_connection_is_unavailable(
+    probe_database: MakeDatabase, settings: Settings, server: driver.RawConnection, user: str
+) -> None:
+    await facts.create_user(server, user, PASSWORD, connections=1)
+    url = as_user(settings, user)
+    first, second = probe_database(url=url), probe_database(url=url)
+    async with first.read() as session:
+        await value(session, select(1))
+    with pytest.raises(TooManyConnections):
+        async with second.read() as session:
+            await value(session, select(1))
+    await first.close()
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_tls_that_was_asked_for_is_there_or_is_an_error(settings: Settings) -> None:
+    url = f"{settings.database.url.get_secret_value()}?sslmode=require"
+    asking = DatabaseSettings(_env_file=None, url=SecretStr(url))
+    try:
+        connection = await driver.connect(asking.target, asking)
+    except (Unavailable, OSError):
+        return
+    assert facts.is_encrypted(connection)
+    await driver.close(connection)
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_connection_that_was_idle_is_asked_before_its_use_and_a_busy_one_is_not(
+    probe_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[driver.RawConnection] = []
+    ping = driver.ping
+
+    async def counted(connection: driver.RawConnection) -> None:
+        asked.append(connection)
+        await ping(connection)
+
+    monkeypatch.setattr(driver, "ping", counted)
+    database = probe_database(pool_size=1, max_overflow=0)
+
+    async def read() -> None:
+        async with database.read() as session:
+            assert await value(session, select(1)) == 1
+
+    await read()
+    await read()
+    assert asked == []
+    assert PING_AFTER > 1
+    monkeypatch.setattr("app.database.liveness.PING_AFTER", 0.0)
+    await read()
+    assert len(asked) == 1
+
+
+async def test_surplus_connections_are_closed_at_their_return(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=3)
+    all_in = asyncio.Barrier(4)
+
+    async def read() -> None:
+        async with database.read() as session:
+            await value(session, select(1))
+            await all_in.wait()
+
+    await asyncio.gather(*(read() for _ in range(4)))
+    assert database.status().open == 1
