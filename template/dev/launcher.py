@@ -7,31 +7,20 @@ and then so does the server; even a start that is under way leaves nothing behin
 import fcntl
 import json
 import os
-import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from dev import binaries
+from dev.process import OwnerEnded, StartFailed, last_words, running, wait
 
-START_LIMIT = 120.0  # seconds, as all of these
-STOP_LIMIT = 20.0
-LOCK_LIMIT = 5.0  # the last owner of a folder may have been killed a moment ago, and its server be on the way down
-
-
-class OwnerEnded(Exception):
-    """Nobody needs the server any more."""
-
-
-class StartFailed(Exception):
-    """Why, in one sentence."""
+LOCK_LIMIT = 5.0
+"""Seconds: the last owner of a folder may have been killed a moment ago, and its server be on the way down."""
 
 
 def main() -> None:
@@ -109,61 +98,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-@contextmanager
-def running(
-    command: list[str], home: Path, log: Path, how_to_stop: signal.Signals, script: bytes = b""
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that reads `script`. Afterwards its whole group is gone: MYSQLD may be a script that ends first."""
-    with tempfile.TemporaryFile() as standard_input, log.open("wb") as output:
-        standard_input.write(script)
-        standard_input.seek(0)
-        process = subprocess.Popen(
-            command,
-            cwd=home,
-            env=os.environ | {"LC_ALL": "C"},  # what the log says is English
-            stdin=standard_input,
-            stdout=output,
-            stderr=output,
-            process_group=0,
-            **binaries.ACCOUNT,
-        )
-    try:
-        yield process
-    finally:
-        until = time.monotonic() + STOP_LIMIT
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, how_to_stop)
-            while True:
-                process.poll()
-                os.killpg(process.pid, signal.SIGKILL if time.monotonic() > until else 0)
-                time.sleep(0.005)
-
-
-def wait(
-    process: subprocess.Popen[bytes],
-    ready: Callable[[], bool] = lambda: False,
-    limit: float = START_LIMIT,
-    pause: float = 0.01,
-) -> bool:
-    """Wait until the process is ready (True) or ends (False). Raises OwnerEnded at once, StartFailed."""
-    until = time.monotonic() + limit
-    while process.poll() is None:
-        if ready():
-            return True
-        if time.monotonic() > until:
-            raise StartFailed(f"it takes longer than {limit:.0f} s.")
-        if select.select([sys.stdin], [], [], pause)[0]:
-            raise OwnerEnded
-    return False
-
-
-def last_words(log: Path) -> str:
-    """The last errors in the log, else its last lines."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in ("ERROR", "FATAL", "error:"))]
-    return " | ".join((telling or lines or ["the log is empty"])[-3:])
 
 
 def answer(**content: str) -> None:

@@ -42,7 +42,7 @@ async def test_a_network_that_falls_silent_holds_nobody_for_ever(
     proxy = Proxy(settings.database.url)
     async with proxy.listen() as url:
         database = probe_database(
-            url=url, pool_size=2, max_overflow=0, pool_timeout=0.3, transaction_timeout=0.3, connect_timeout=0.3
+            url=url, pool_size=2, max_overflow=0, pool_timeout=1, transaction_timeout=1, connect_timeout=1
         )
 
         async def ask() -> int:

@@ -80,6 +80,7 @@ def serve(binary: Path, data: Path, port: int) -> list[str]:
 def _command(binary: Path, data: Path) -> list[str]:
     """With the options of both servers; the one that does not know a `loose` one goes on."""
     options = [
+        f"--tmpdir={data.parent}",  # a starting server removes temporary tables, also those of others
         "--skip-log-bin",
         "--innodb-doublewrite=OFF",
         "--innodb-flush-log-at-trx-commit=0",

@@ -59,15 +59,18 @@ async def test_two_hundred_clients_on_a_pool_of_two_are_all_served_or_told(
 
 
 async def test_a_wait_ends_after_the_pool_timeout(probe_database: MakeDatabase) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.05)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.5)
     release = asyncio.Event()
 
     async def hold() -> None:
-        async with database.read():
+        async with database.read() as session:
+            await value(session, select(1))
+            held.set()
             await release.wait()
 
+    held = asyncio.Event()
     holder = asyncio.create_task(hold())
-    await asyncio.sleep(0)
+    await held.wait()
     with pytest.raises(PoolTimeout):
         async with database.read():
             pass
