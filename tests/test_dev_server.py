@@ -82,7 +82,7 @@ def refuses(url: str) -> bool:
 def remove_what_lies_elsewhere(path: Path) -> None:
     """The kept data of PostgreSQL, when root keeps them below a folder that nobody else can enter."""
     for link in (*path.glob(".dev/elsewhere"), *path.glob("temporary/*/elsewhere")):
-        shutil.rmtree(link.resolve())
+        shutil.rmtree(link.resolve(), ignore_errors=True)
 
 
 @dataclass
@@ -109,6 +109,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a process group as a terminal makes it
             **self.account,
         )
         self.owners.append(owner)
@@ -228,7 +229,7 @@ def test_the_server_goes_with_its_owner_however_that_ends(project: Project) -> N
     for end, number in ends.items():
         assert project.ask(urls[end], "SELECT 1") == "1"
         if number:
-            owners[end].send_signal(number)
+            os.killpg(owners[end].pid, number)  # as a terminal does, and who kills all of a job
         else:
             owners[end].communicate()
         until(f"the server is gone after the end {end}", partial(refuses, urls[end]))

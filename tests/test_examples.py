@@ -2,8 +2,9 @@
 
 import re
 
-import examples
 from harness import COMBINATIONS, combination_id, files
+
+import examples
 
 
 def test_the_examples_are_up_to_date() -> None:

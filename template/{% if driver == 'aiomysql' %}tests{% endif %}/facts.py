@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import warnings
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -81,6 +82,12 @@ async def drop_user(server: driver.RawConnection, name: str) -> None:
     for host in _HOSTS:  # not IF EXISTS: it would warn
         if await driver.scalar(server, f"SELECT COUNT(*) FROM mysql.user WHERE user = '{name}' AND host = '{host}'"):
             await driver.scalar(server, f"DROP USER {name}@'{host}'")
+
+
+async def certificate_authority(server: driver.RawConnection) -> Path | None:
+    """The file with the authority of the server's certificate, where it can be read here."""
+    path = Path(await driver.scalar(server, "SELECT CONCAT(@@datadir, COALESCE(@@ssl_ca, ''))"))
+    return path if await asyncio.to_thread(path.is_file) else None
 
 
 def is_encrypted(connection: driver.RawConnection) -> bool:

@@ -1,6 +1,7 @@
 """What the tests must know of this server: how to ask it about sessions, how to make it fail."""
 
 import asyncio
+from pathlib import Path
 
 from sqlalchemy import text
 
@@ -58,6 +59,16 @@ async def create_user(server: driver.RawConnection, name: str, password: str, *,
 
 async def drop_user(server: driver.RawConnection, name: str) -> None:
     await driver.scalar(server, f"DROP ROLE {name}")
+
+
+async def certificate_authority(server: driver.RawConnection) -> Path | None:
+    """The file with the authority of the server's certificate, where it can be read here."""
+    if await driver.scalar(server, "SHOW ssl") == "off":
+        return None
+    path = Path(
+        await driver.scalar(server, "SELECT setting || '/root.crt' FROM pg_settings WHERE name = 'data_directory'")
+    )
+    return path if await asyncio.to_thread(path.is_file) else None
 
 
 def is_encrypted(connection: driver.RawConnection) -> bool:

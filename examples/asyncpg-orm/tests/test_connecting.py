@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.database import Database, TooManyConnections, Unavailable, driver
 from app.database.liveness import PING_AFTER
+from app.database.translation import translate
 from app.settings import DatabaseSettings, Settings
 from tests import facts
 from tests.statements import value
@@ -68,6 +69,27 @@ async def test_tls_that_was_asked_for_is_there_or_is_an_error(settings: Settings
         return
     assert facts.is_encrypted(connection)
     await driver.close(connection)
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_certificate_is_verified(settings: Settings, server: driver.RawConnection) -> None:
+    authority = await facts.certificate_authority(server)
+    if authority is None:
+        pytest.skip("this server has no TLS, or keeps its authority where it cannot be read from here")
+    url = settings.database.url.get_secret_value()
+
+    async def connect(options: str) -> driver.RawConnection:
+        asking = DatabaseSettings(_env_file=None, url=SecretStr(f"{url}?{options}"))
+        return await driver.connect(asking.target, asking)
+
+    connection = await connect(f"sslmode=verify-ca&sslrootcert={quote(str(authority))}")
+    assert facts.is_encrypted(connection)
+    await driver.close(connection)
+    unknown_authority, other_name = "sslmode=verify-ca", f"sslmode=verify-full&sslrootcert={quote(str(authority))}"
+    for options in (unknown_authority, other_name):
+        with pytest.raises(Exception, match=r"certificate|connect") as caught:
+            await connect(options)
+        assert translate(caught.value, writing=True) is not None
 
 
 @pytest.mark.usefixtures("no_pooler")

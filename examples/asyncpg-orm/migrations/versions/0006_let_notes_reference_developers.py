@@ -1,4 +1,4 @@
-"""Let notes reference developers: after the index, which MySQL cannot drop while the foreign key needs it"""
+"""Let notes reference developers: after the index, which some servers cannot drop while the foreign key needs it"""
 
 from alembic import op
 
