@@ -79,6 +79,11 @@ def refuses(url: str) -> bool:
     return not listens(url)
 
 
+def removed(path: Path) -> bool:
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()
+
+
 def remove_what_lies_elsewhere(path: Path) -> None:
     """The kept data of PostgreSQL, when root keeps them below a folder that nobody else can enter."""
     for link in (*path.glob(".dev/elsewhere"), *path.glob("temporary/*/elsewhere")):
@@ -185,7 +190,8 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="test-dev-server-"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path)
+    # A killed server is gone from the list of processes a moment before its last writes are done.
+    until("the folder is removed", lambda: removed(path))
 
 
 @pytest.fixture
