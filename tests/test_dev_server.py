@@ -79,11 +79,6 @@ def refuses(url: str) -> bool:
     return not listens(url)
 
 
-def removed(path: Path) -> bool:
-    shutil.rmtree(path, ignore_errors=True)
-    return not path.exists()
-
-
 def remove_what_lies_elsewhere(path: Path) -> None:
     """The kept data of PostgreSQL, when root keeps them below a folder that nobody else can enter."""
     for link in (*path.glob(".dev/elsewhere"), *path.glob("temporary/*/elsewhere")):
@@ -190,19 +185,19 @@ def folder() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="test-dev-server-"))
     path.chmod(0o755)
     yield path
-    # A killed server is gone from the list of processes a moment before its last writes are done.
-    until("the folder is removed", lambda: removed(path))
+    shutil.rmtree(path)
 
 
 @pytest.fixture
-def new_project(service: Callable[[str], Service]) -> Iterator[Callable[[Path, str], Project]]:
+def new_project(service: Callable[[str], Service], folder: Path) -> Iterator[Callable[[str], Project]]:
+    """Makes a project for a product. Needs `folder`, so that it is removed after the servers in it have ended."""
     projects = []
 
-    def project(path: Path, product: str) -> Project:
-        """A project in `path`, which is made."""
+    def project(product: str) -> Project:
         if product == "MySQL" and not os.environ.get("MYSQLD"):
             pytest.skip("MYSQLD=/path/to/mysqld was not given")
         installed = service("asyncpg" if product == "PostgreSQL" else "aiomysql")
+        path = folder / "project"
         shutil.copytree(installed.path / "dev", path / "dev", ignore=shutil.ignore_patterns("__pycache__"))
         temporary = path / "temporary"
         temporary.mkdir()
@@ -223,8 +218,8 @@ def product(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project(new_project: Callable[[Path, str], Project], folder: Path, product: str) -> Project:
-    return new_project(folder / "project", product)
+def project(new_project: Callable[[str], Project], product: str) -> Project:
+    return new_project(product)
 
 
 def test_the_server_goes_with_its_owner_however_that_ends(project: Project) -> None:
@@ -258,14 +253,6 @@ def test_kept_data_survive_a_restart_and_a_killed_owner(project: Project) -> Non
     databases = "pg_database" if project.product == "PostgreSQL" else "information_schema.schemata"
     name = "datname" if project.product == "PostgreSQL" else "schema_name"
     assert project.ask(project.url(second), f"SELECT {name} FROM {databases} WHERE {name} = 'kept'") == "kept"
-
-
-def test_an_interrupted_initialization_is_done_again(project: Project) -> None:
-    data = project.path / ".dev"
-    (data / "data.new").mkdir(parents=True)
-    (data / "data.new" / "half").write_text("of it")
-    assert project.ask(project.url(project.own(data)), "SELECT 1") == "1"
-    assert not (data / "data.new").exists()
 
 
 def test_a_port_that_was_taken_in_between_is_given_up(project: Project) -> None:
@@ -316,10 +303,10 @@ def test_an_ordinary_user_can_start_it(project: Project) -> None:
 
 @pytest.mark.skipif(not ROOT, reason="an ordinary user has no folder that its own server cannot enter")
 def test_root_can_start_it_below_a_folder_that_nobody_else_can_enter(
-    new_project: Callable[[Path, str], Project], folder: Path, product: str
+    new_project: Callable[[str], Project], folder: Path, product: str
 ) -> None:
     folder.chmod(0o700)
-    project = new_project(folder / "project", product)
+    project = new_project(product)
     kept, throw_away = project.own(project.path / ".dev"), project.own()
     assert project.ask(project.url(kept), "SELECT 1") == "1"
     assert project.ask(project.url(throw_away), "CREATE DATABASE kept") == ""
@@ -333,13 +320,21 @@ def test_root_can_start_it_below_a_folder_that_nobody_else_can_enter(
 
 
 @pytest.fixture
-def postgresql(new_project: Callable[[Path, str], Project], folder: Path) -> Project:
-    return new_project(folder / "project", "PostgreSQL")
+def postgresql(new_project: Callable[[str], Project]) -> Project:
+    return new_project("PostgreSQL")
 
 
 @pytest.fixture
-def mariadb(new_project: Callable[[Path, str], Project], folder: Path) -> Project:
-    return new_project(folder / "project", "MariaDB")
+def mariadb(new_project: Callable[[str], Project]) -> Project:
+    return new_project("MariaDB")
+
+
+def test_an_interrupted_initialization_is_done_again(mariadb: Project) -> None:
+    data = mariadb.path / ".dev"
+    (data / "data.new").mkdir(parents=True)
+    (data / "data.new" / "half").write_text("of it")
+    assert mariadb.ask(mariadb.url(mariadb.own(data)), "SELECT 1") == "1"
+    assert not (data / "data.new").exists()
 
 
 def test_a_second_start_on_the_same_folder_is_refused_with_one_sentence(postgresql: Project) -> None:
