@@ -57,6 +57,7 @@ class Session(Connection):
             async with self._query_lock:
                 return await affected_rows(self._connection, self._build_query(query, values))
 
+    # The library calls its generator an AsyncGenerator of mappings; what comes are records.
     async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Any]:  # type: ignore[override]
         """The rows one by one. A read session has no transaction for a cursor, so it fetches them all first."""
         with self._guard(query):
@@ -68,6 +69,7 @@ class Session(Connection):
                 async for record in self._connection.iterate(self._build_query(query, values)):
                     yield record
 
+    # The library's returns a Transaction that can be started and ended by hand; ours is for `async with` only.
     @asynccontextmanager
     async def transaction(self, *, force_rollback: bool = False, **_: Any) -> AsyncIterator[None]:  # type: ignore[override]
         """A savepoint: what fails inside is undone alone."""
@@ -99,7 +101,7 @@ class Session(Connection):
 
     def close(self) -> None:
         self._open = False
-        self._connection._connection = None  # type: ignore[attr-defined]
+        self._connection._connection = None  # type: ignore[attr-defined]  # as in __init__
 
 
 @contextmanager
