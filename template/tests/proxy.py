@@ -46,6 +46,7 @@ class Proxy:
             yield by_way_of(self._url, port)
         finally:
             server.close()
+            await asyncio.sleep(0.01)  # for one that was accepted just now and has no task yet
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

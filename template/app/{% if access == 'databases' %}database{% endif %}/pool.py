@@ -2,13 +2,12 @@
 the stack or opened. What is surplus, old, broken or still in a transaction is closed when it comes back.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.database import driver
-from app.database.liveness import is_usable
+from app.database.connector import Connector
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
@@ -24,15 +23,9 @@ class Pooled:
 class Pool:
     """Up to `pool_size` connections are kept."""
 
-    def __init__(
-        self,
-        settings: "DatabaseSettings",
-        connect: Callable[[], Awaitable[driver.RawConnection]],
-        abandon: Callable[[driver.RawConnection], None],
-    ) -> None:
+    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
         self._settings = settings
-        self._connect = connect
-        self._abandon = abandon
+        self._connector = connector
         self._idle: list[Pooled] = []
         self._used: set[Pooled] = set()
         self._closed = False
@@ -42,19 +35,19 @@ class Pool:
         return len(self._idle) + len(self._used)
 
     async def acquire(self) -> Pooled:
-        """A connection that is fit for use: tested if it was idle, replaced if it was old."""
-        while self._idle:
+        """A connection that is fit for use: tested if it was idle, replaced if it was old or fails the test."""
+        if self._idle:
             pooled = self._idle.pop()
             self._used.add(pooled)
             try:
                 idle = monotonic() - pooled.idle_since
-                if self._is_young(pooled) and await is_usable(pooled.raw, idle, self._settings):
+                if self._is_young(pooled) and await self._connector.is_usable(pooled.raw, idle):
                     return pooled
             except BaseException:
                 self.discard(pooled)
                 raise
             self.discard(pooled)
-        pooled = Pooled(await self._connect())
+        pooled = Pooled(await self._connector.connect())
         self._used.add(pooled)
         return pooled
 
@@ -73,7 +66,7 @@ class Pool:
     def discard(self, pooled: Pooled) -> None:
         """Close a connection in an unknown state, without a round trip."""
         self._used.remove(pooled)
-        self._abandon(pooled.raw)
+        self._connector.abandon(pooled.raw)
 
     async def close(self) -> None:
         self._closed = True
