@@ -34,9 +34,10 @@ print(json.dumps([sys.version_info[:2], getattr(sys, "_base_executable", sys.exe
 
 DEV_SERVER = """
 import sys
+from pathlib import Path
 from dev import server
 try:
-    running = server.start()
+    running = server.start(*map(Path, sys.argv[1:]))
 except server.ServerError as error:
     sys.exit(str(error))
 with running:
@@ -48,6 +49,21 @@ CREATE_DATABASE = """
 import asyncio, sys
 from dev import databases
 asyncio.run(databases.create(sys.argv[1]))
+"""
+
+ADMINISTER = """
+import asyncio, sys
+from app.database import driver
+from app.settings import DatabaseSettings
+
+async def run(url, *statements):
+    settings = DatabaseSettings(url=url)
+    connection = await driver.connect(settings.target, settings, read_only=False)
+    for statement in statements:
+        await driver.scalar(connection, statement)
+    await driver.close(connection)
+
+asyncio.run(run(*sys.argv[1:]))
 """
 
 
@@ -151,11 +167,15 @@ class Service:
                     process.stdout.close()
 
     @contextmanager
-    def dev_server(self) -> Iterator[str]:
-        """The administrator's URL of a private server, started by the service's own `dev` package."""
+    def dev_server(self, data: Path | None = None) -> Iterator[str]:
+        """The administrator's URL of a private server, started by the service's own `dev` package.
+
+        `data` is the folder that keeps its data.
+        """
+        command = [self.executable("python"), "-c", DEV_SERVER, *([str(data)] if data else [])]
         with (
             tempfile.TemporaryFile("w+") as log,
-            self.background(self.executable("python"), "-c", DEV_SERVER, log=log, ends_with_input=True) as process,
+            self.background(*command, log=log, ends_with_input=True) as process,
         ):
             assert process.stdout
             if not (url := process.stdout.readline().strip()):
@@ -163,6 +183,10 @@ class Service:
                 log.seek(0)
                 raise CommandFailed(f"{tail(log.read())}\n\ndev.server.start(): no server")
             yield url
+
+    def administer(self, url: str, *statements: str) -> None:
+        """Runs the statements on a connection of their own that may write."""
+        self.run(self.executable("python"), "-c", ADMINISTER, url, *statements)
 
     def create_database(self, url: str) -> None:
         self.run(self.executable("python"), "-c", CREATE_DATABASE, url, DATABASE_URL=url)
@@ -209,20 +233,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(server_url: str) -> Iterator[str]:
-    """The same server through a PgBouncer in transaction mode, with PgBouncer's own defaults for the rest."""
+def pgbouncer(server_url: str, **options: object) -> Iterator[str]:
+    """The same server through a PgBouncer in transaction mode, with `options` or PgBouncer's own defaults."""
     server = httpx.URL(server_url)
     port = free_port()
+    options = {"unix_socket_dir": "", **options}
     settings = f"""
 [databases]
 * = host={server.host} port={server.port} user={server.username}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
-unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-"""
+""" + "".join(f"{name} = {value}\n" for name, value in options.items())
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
         Path(folder).chmod(0o755)
         file = Path(folder, "pgbouncer.ini")

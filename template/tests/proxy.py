@@ -45,8 +45,8 @@ class Proxy:
         try:
             yield by_way_of(self._url, port)
         finally:
+            await asyncio.sleep(0.01)  # asyncio forgets a socket that it accepts while it closes the server
             server.close()
-            await asyncio.sleep(0.01)  # for one that was accepted just now and has no task yet
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-READY = b"ready to accept connections"
+READY = b"ready to accept"  # connections, or read-only connections
 SHUT_DOWN = signal.SIGINT  # https://www.postgresql.org/docs/current/server-shutdown.html
 ABANDON = signal.SIGQUIT  # not SIGKILL, which leaves shared memory behind
 URL = "postgresql://postgres@127.0.0.1:{port}/postgres"

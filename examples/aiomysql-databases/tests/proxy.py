@@ -45,6 +45,7 @@ class Proxy:
         try:
             yield by_way_of(self._url, port)
         finally:
+            await asyncio.sleep(0.01)  # asyncio forgets a socket that it accepts while it closes the server
             server.close()
             for task in self._tasks:
                 task.cancel()

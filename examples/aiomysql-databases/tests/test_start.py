@@ -237,6 +237,25 @@ async def test_connections_that_do_not_fit_in_the_server_are_warned_of(
 
 
 @pytest.mark.usefixtures("no_pooler")
+async def test_the_connections_to_a_replica_are_compared_with_its_own_limit(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = {"pool_size": 1, "max_overflow": 0, "replica_url": settings.database.url}
+    await wait_for_server(settings.database.model_copy(update=small), workers=1_000_000)
+    names = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert names == ["DATABASE_URL", "DATABASE_REPLICA_URL"]
+
+
+async def test_a_replica_that_does_not_answer_does_not_stop_the_start(
+    settings: Settings, closed: SecretStr, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(with_database(settings, replica_url=closed))
+    async with app.router.lifespan_context(app):
+        pass
+    assert "The replica does not answer: The database server cannot be reached" in caplog.text
+
+
+@pytest.mark.usefixtures("no_pooler")
 async def test_the_workers_of_the_environment_count_in_the_budget(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -77,6 +77,31 @@ def test_a_socket_takes_the_place_of_the_host(option: str, host: str) -> None:
     assert (target.socket, target.hosts, target.user) == ("/run/some where", (), "ada")
 
 
+def test_a_sockets_name_may_have_a_port_in_it() -> None:
+    url = f"{SCHEME}://ada@/orders?host=/run/db"
+    assert parse_url(url).socket_port == driver.PORT
+    if driver.SOCKET_HAS_PORT:
+        assert parse_url(f"{url}&port=6432").socket_port == 6432
+        for wrong in (f"{url}&port=0", f"{url}&port=x", f"{SCHEME}://ada@host/orders?port=6432"):
+            with pytest.raises(ValueError, match="stands beside a socket"):
+                parse_url(wrong)
+    else:
+        with pytest.raises(ValueError, match="option is unknown"):
+            parse_url(f"{url}&port=6432")
+
+
+def test_of_several_hosts_the_primary_is_wanted_unless_the_url_says_otherwise() -> None:
+    if not driver.SEVERAL_HOSTS:
+        with pytest.raises(ValueError, match="option is unknown"):
+            parse_url(f"{SCHEME}://one/orders?target_session_attrs=any")
+        return
+    assert parse_url(f"{SCHEME}://one/orders").session_attrs == "any"
+    assert parse_url(f"{SCHEME}://one,two/orders").session_attrs == "primary"
+    assert parse_url(f"{SCHEME}://one,two/orders?target_session_attrs=standby").session_attrs == "standby"
+    with pytest.raises(ValueError, match="must be any, primary or standby"):
+        parse_url(f"{SCHEME}://one,two/orders?target_session_attrs=read-write")
+
+
 @pytest.mark.parametrize("option", ["sslmode", "ssl-mode"])
 @pytest.mark.parametrize(
     ("modes", "verify", "hostname"),

@@ -8,11 +8,13 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.database import Database, TooManyConnections, Unavailable, driver
+from app.database import AccessDenied, Database, PoolTimeout, TooManyConnections, driver
 from app.database.liveness import PING_AFTER
+from app.database.server import wait_for_server
 from app.database.translation import translate
 from app.settings import DatabaseSettings, Settings
 from tests import facts
+from tests.proxy import Proxy
 from tests.statements import value
 
 MakeDatabase = Callable[..., Database]
@@ -65,7 +67,7 @@ async def test_tls_that_was_asked_for_is_there_or_is_an_error(settings: Settings
     asking = DatabaseSettings(_env_file=None, url=SecretStr(url))
     try:
         connection = await driver.connect(asking.target, asking)
-    except (Unavailable, OSError):
+    except AccessDenied:  # at once: a start need not wait for it
         return
     assert facts.is_encrypted(connection)
     await driver.close(connection)
@@ -89,7 +91,9 @@ async def test_a_certificate_is_verified(settings: Settings, server: driver.RawC
     for options in (unknown_authority, other_name):
         with pytest.raises(Exception, match=r"certificate|connect") as caught:
             await connect(options)
-        assert translate(caught.value, writing=True) is not None
+        assert str(translate(caught.value, writing=True)) == (
+            "The database server's certificate is not one that the URL's TLS mode trusts"
+        )
 
 
 @pytest.mark.usefixtures("no_pooler")
@@ -117,6 +121,31 @@ async def test_a_connection_that_was_idle_is_asked_before_its_use_and_a_busy_one
     monkeypatch.setattr("app.database.liveness.PING_AFTER", 0.0)
     await read()
     assert len(asked) == 1
+
+
+async def test_idle_connections_of_a_silent_network_cost_a_request_no_more_than_its_time_in_the_pool(
+    probe_database: MakeDatabase, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database.liveness.PING_AFTER", 0.0)
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_timeout=0.5, transaction_timeout=3, connect_timeout=4)
+        async with database.read() as session:
+            await value(session, select(1))
+        proxy.fall_silent()
+        with pytest.raises(PoolTimeout):  # not TransactionTimeout
+            async with database.read() as session:
+                await value(session, select(1))
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_the_limit_of_the_user_counts_in_the_budget(
+    settings: Settings, server: driver.RawConnection, user: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await facts.create_user(server, user, PASSWORD, connections=3)
+    limited = settings.database.model_copy(update={"url": as_user(settings, user), "pool_size": 3, "max_overflow": 0})
+    await wait_for_server(limited, workers=1)
+    assert "the server's limit of 3:" in caplog.text
 
 
 async def test_surplus_connections_are_closed_at_their_return(probe_database: MakeDatabase) -> None:

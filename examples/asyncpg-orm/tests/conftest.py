@@ -35,7 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, which are started later and inherit its address."""
     if hasattr(config, "workerinput") or "DATABASE_URL" in os.environ or config.option.collectonly:
         return
-    private = dev_server.start()
+    try:
+        private = dev_server.start()
+    except dev_server.ServerError as error:  # the sentence, without a traceback
+        raise pytest.UsageError(str(error)) from error
     config.add_cleanup(private.stop)
     os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
 

@@ -22,8 +22,8 @@ class GatedPool:
 
     def status(self) -> Status:
         admission = self.admission
-        return Status(admission.places, admission.inside, admission.waiting, self.backend.open_connections)
+        return Status(admission.places, admission.inside, admission.waiting, self._connector.open_connections)
 
     async def close(self) -> None:
-        await self._connector.close()
+        await self._connector.stop()
         await self.backend.close()

@@ -31,10 +31,6 @@ class Backend:
         self._pool = Pool(settings, connector)
         self._queries = RawBackend(f"{driver.SCHEMES[0]}://")
 
-    @property
-    def open_connections(self) -> int:
-        return self._pool.open_connections
-
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Session]:
         async with self._session(writing=False) as (session, _):

@@ -27,18 +27,12 @@ class Pool:
         self._settings = settings
         self._connector = connector
         self._idle: list[Pooled] = []
-        self._used: set[Pooled] = set()
         self._closed = False
-
-    @property
-    def open_connections(self) -> int:
-        return len(self._idle) + len(self._used)
 
     async def acquire(self) -> Pooled:
         """A connection that is fit for use: tested if it was idle, replaced if it was old or fails the test."""
         if self._idle:
             pooled = self._idle.pop()
-            self._used.add(pooled)
             try:
                 idle = monotonic() - pooled.idle_since
                 if self._is_young(pooled) and await self._connector.is_usable(pooled.raw, idle):
@@ -47,31 +41,26 @@ class Pool:
                 self.discard(pooled)
                 raise
             self.discard(pooled)
-        pooled = Pooled(await self._connector.connect())
-        self._used.add(pooled)
-        return pooled
+        return Pooled(await self._connector.connect())
 
     async def release(self, pooled: Pooled) -> None:
         """Take back a connection whose transaction has ended."""
         if driver.is_closed(pooled.raw) or driver.in_transaction(pooled.raw):
             self.discard(pooled)
         elif self._closed or len(self._idle) >= self._settings.pool_size:
-            self._used.remove(pooled)
-            await driver.close(pooled.raw)
+            await self._connector.close(pooled.raw)
         else:
-            self._used.remove(pooled)
             pooled.idle_since = monotonic()
             self._idle.append(pooled)
 
     def discard(self, pooled: Pooled) -> None:
         """Close a connection in an unknown state, without a round trip."""
-        self._used.remove(pooled)
         self._connector.abandon(pooled.raw)
 
     async def close(self) -> None:
         self._closed = True
         while self._idle:
-            await driver.close(self._idle.pop().raw)
+            await self._connector.close(self._idle.pop().raw)
 
     def _is_young(self, pooled: Pooled) -> bool:
         return self._settings.pool_recycle < 0 or monotonic() - pooled.opened < self._settings.pool_recycle

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.database.connector import Connector
 from app.database.engine import create_engine, for_reading, for_writing
@@ -35,12 +34,6 @@ class Backend:
         self._engine = create_engine(settings, connector)
         self._reader = for_reading(self._engine)
         self._writers = {level: for_writing(self._engine, level) for level in get_args(IsolationLevel)}
-
-    @property
-    def open_connections(self) -> int:
-        pool = self._engine.pool
-        assert isinstance(pool, AsyncAdaptedQueuePool)
-        return pool.checkedin() + pool.checkedout()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Session]:

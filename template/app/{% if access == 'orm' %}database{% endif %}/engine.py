@@ -53,7 +53,7 @@ class _UnitsOnTheRawConnection:
             cursor.executemany(statement, parameters)
 
     def do_close(self, dbapi_connection: Any) -> None:
-        await_only(driver.close(dbapi_connection.driver_connection))
+        await_only(self.connector.close(dbapi_connection.driver_connection))
 
     def do_terminate(self, dbapi_connection: Any) -> None:  # SQLAlchemy's own waits for a server that may be gone
         self.connector.abandon(dbapi_connection.driver_connection)
@@ -129,7 +129,8 @@ def _translate(context: ExceptionContext) -> BaseException | None:
 
 
 def _check_in(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    if dbapi_connection is not None and driver.in_transaction(dbapi_connection.driver_connection):
+    raw = dbapi_connection and dbapi_connection.driver_connection  # None: invalidated before
+    if raw and (driver.is_closed(raw) or driver.in_transaction(raw)):
         record.invalidate()
     record.info["idle_since"] = monotonic()
 

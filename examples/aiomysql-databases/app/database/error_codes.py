@@ -36,6 +36,8 @@ _BY_NUMBER: dict[int, type[errors.DatabaseError]] = {
     1129: errors.AccessDenied,
     1130: errors.AccessDenied,
     1698: errors.AccessDenied,
+    2026: errors.AccessDenied,  # TLS
+    2059: errors.AccessDenied,  # a way of authentication that the client does not know, or not without TLS
     1053: errors.ServerGone,
     1317: errors.StatementTimeout,  # KILL QUERY
     1927: errors.ServerGone,

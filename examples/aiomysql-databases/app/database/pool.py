@@ -2,13 +2,12 @@
 the stack or opened. What is surplus, old, broken or still in a transaction is closed when it comes back.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from app.database import driver
-from app.database.liveness import is_usable
+from app.database.connector import Connector
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
@@ -24,61 +23,44 @@ class Pooled:
 class Pool:
     """Up to `pool_size` connections are kept."""
 
-    def __init__(
-        self,
-        settings: "DatabaseSettings",
-        connect: Callable[[], Awaitable[driver.RawConnection]],
-        abandon: Callable[[driver.RawConnection], None],
-    ) -> None:
+    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
         self._settings = settings
-        self._connect = connect
-        self._abandon = abandon
+        self._connector = connector
         self._idle: list[Pooled] = []
-        self._used: set[Pooled] = set()
         self._closed = False
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._idle) + len(self._used)
-
     async def acquire(self) -> Pooled:
-        """A connection that is fit for use: tested if it was idle, replaced if it was old."""
-        while self._idle:
+        """A connection that is fit for use: tested if it was idle, replaced if it was old or fails the test."""
+        if self._idle:
             pooled = self._idle.pop()
-            self._used.add(pooled)
             try:
                 idle = monotonic() - pooled.idle_since
-                if self._is_young(pooled) and await is_usable(pooled.raw, idle, self._settings):
+                if self._is_young(pooled) and await self._connector.is_usable(pooled.raw, idle):
                     return pooled
             except BaseException:
                 self.discard(pooled)
                 raise
             self.discard(pooled)
-        pooled = Pooled(await self._connect())
-        self._used.add(pooled)
-        return pooled
+        return Pooled(await self._connector.connect())
 
     async def release(self, pooled: Pooled) -> None:
         """Take back a connection whose transaction has ended."""
         if driver.is_closed(pooled.raw) or driver.in_transaction(pooled.raw):
             self.discard(pooled)
         elif self._closed or len(self._idle) >= self._settings.pool_size:
-            self._used.remove(pooled)
-            await driver.close(pooled.raw)
+            await self._connector.close(pooled.raw)
         else:
-            self._used.remove(pooled)
             pooled.idle_since = monotonic()
             self._idle.append(pooled)
 
     def discard(self, pooled: Pooled) -> None:
         """Close a connection in an unknown state, without a round trip."""
-        self._used.remove(pooled)
-        self._abandon(pooled.raw)
+        self._connector.abandon(pooled.raw)
 
     async def close(self) -> None:
         self._closed = True
         while self._idle:
-            await driver.close(self._idle.pop().raw)
+            await self._connector.close(self._idle.pop().raw)
 
     def _is_young(self, pooled: Pooled) -> bool:
         return self._settings.pool_recycle < 0 or monotonic() - pooled.opened < self._settings.pool_recycle

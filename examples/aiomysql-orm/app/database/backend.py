@@ -1,14 +1,13 @@
 """Sessions of SQLAlchemy's ORM: one for reading, or one for a transaction."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from app.database import driver
+from app.database.connector import Connector
 from app.database.engine import create_engine, for_reading, for_writing
 from app.database.errors import ReadOnlySession
 from app.database.isolation import IsolationLevel
@@ -29,26 +28,12 @@ class Base(DeclarativeBase):
 
 
 class Backend:
-    """The pool and its two kinds of session.
+    """The pool and its two kinds of session."""
 
-    `connect` opens a raw connection and raises our errors; `abandon` drops one in an unknown state.
-    """
-
-    def __init__(
-        self,
-        settings: "DatabaseSettings",
-        connect: Callable[[], Awaitable[driver.RawConnection]],
-        abandon: Callable[[driver.RawConnection], None],
-    ) -> None:
-        self._engine = create_engine(settings, connect, abandon)
+    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
+        self._engine = create_engine(settings, connector)
         self._reader = for_reading(self._engine)
         self._writers = {level: for_writing(self._engine, level) for level in get_args(IsolationLevel)}
-
-    @property
-    def open_connections(self) -> int:
-        pool = self._engine.pool
-        assert isinstance(pool, AsyncAdaptedQueuePool)
-        return pool.checkedin() + pool.checkedout()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Session]:

@@ -5,6 +5,8 @@ accident; a transaction says READ WRITE at its start. Behind a transaction-mode 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiomysql
@@ -25,14 +27,16 @@ SERVER = "MySQL and MariaDB"
 SCHEMES = ("mysql", "mariadb")
 PORT = 3306
 SEVERAL_HOSTS = False
+SOCKET_HAS_PORT = False
 DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
 MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
-CONNECTION_LIMIT = "SELECT @@max_connections"
+CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
@@ -55,7 +59,7 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
     # aiomysql stays silently in plaintext where the server offers no TLS.
     if ssl_context and connection._writer.get_extra_info("ssl_object") is None:
         connection.close()
-        raise errors.Unavailable("The database server offers no TLS, which the URL asks for")
+        raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
     connection.unit, connection.isolation_level = None, None if settings.external_pooler else settings.isolation_level
     return connection
 
@@ -136,15 +140,19 @@ def terminate(connection: RawConnection) -> None:
     connection.close()
 
 
-def abandoned_session(connection: RawConnection) -> int | None:
-    """The session whose statement runs on, and keeps its locks, although the client gave up and closed the socket."""
-    return int(connection.thread_id()) if connection._close_reason else None  # set when a read was cancelled
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends, over another connection, the statement of one that is about to be dropped.
+
+    It runs on and keeps its locks, although the client gave up and closed the socket.
+    """
+    if not connection._close_reason:  # set when a read was cancelled
+        return None
+    return partial(_end_session, int(connection.thread_id()))
 
 
-async def end_session(connection: RawConnection, session_id: int) -> None:
-    """End another session of this user, unless it has ended by itself."""
+async def _end_session(session_id: int, connection: RawConnection) -> None:
     try:
         await scalar(connection, f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
     except pymysql.err.OperationalError as error:
-        if error.args[0] != 1094:  # there is no such session
+        if error.args[0] != 1094:  # it has ended by itself
             raise

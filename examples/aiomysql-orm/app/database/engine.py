@@ -4,7 +4,6 @@ A writing engine for each isolation level shares the pool with the reading one, 
 a write three (https://docs.sqlalchemy.org/en/21/core/connections.html#understanding-autocommit).
 """
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,10 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.util import await_only
 
 from app.database import driver
-from app.database.errors import Retryable, ServerGone
+from app.database.connector import Connector
+from app.database.errors import ReadOnlyServer, Retryable, ServerGone
 from app.database.guards import refuse_write
 from app.database.isolation import IsolationLevel
-from app.database.liveness import is_usable
 from app.database.metrics import timed
 from app.database.translation import translate
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 class _UnitsOnTheRawConnection:
     """What a dialect does with a connection, in the terms of `driver`: it alone knows whether a transaction is open."""
 
-    abandon: Callable[[driver.RawConnection], None]
+    connector: Connector
 
     def do_commit(self, dbapi_connection: Any) -> None:
         raw = dbapi_connection.driver_connection
@@ -54,10 +53,10 @@ class _UnitsOnTheRawConnection:
             cursor.executemany(statement, parameters)
 
     def do_close(self, dbapi_connection: Any) -> None:
-        await_only(driver.close(dbapi_connection.driver_connection))
+        await_only(self.connector.close(dbapi_connection.driver_connection))
 
     def do_terminate(self, dbapi_connection: Any) -> None:  # SQLAlchemy's own waits for a server that may be gone
-        self.abandon(dbapi_connection.driver_connection)
+        self.connector.abandon(dbapi_connection.driver_connection)
 
 
 # https://docs.sqlalchemy.org/en/21/core/connections.html#registering-new-dialects
@@ -68,15 +67,11 @@ ServiceDialect = type(
 registry.register(f"{_url.get_backend_name()}.service", __name__, "ServiceDialect")
 
 
-def create_engine(
-    settings: "DatabaseSettings",
-    connect: Callable[[], Awaitable[driver.RawConnection]],
-    abandon: Callable[[driver.RawConnection], None],
-) -> AsyncEngine:
+def create_engine(settings: "DatabaseSettings", connector: Connector) -> AsyncEngine:
     """The engine that owns the pool, to be used by way of `for_reading` and `for_writing`."""
     engine = create_async_engine(
         f"{_url.get_backend_name()}+service://",
-        async_creator=connect,
+        async_creator=connector.connect,
         isolation_level="AUTOCOMMIT",
         pool_size=settings.pool_size,
         max_overflow=settings.max_overflow,
@@ -84,10 +79,10 @@ def create_engine(
         pool_use_lifo=True,  # surplus connections grow old instead of being kept busy in turn
         pool_reset_on_return=None,  # each session ends its transaction itself
     )
-    engine.sync_engine.dialect.abandon = abandon  # type: ignore[attr-defined]  # of ServiceDialect
+    engine.sync_engine.dialect.connector = connector  # type: ignore[attr-defined]  # of ServiceDialect
     event.listen(engine.sync_engine, "handle_error", _translate, retval=True)
     event.listen(engine.sync_engine, "checkin", _check_in)
-    event.listen(engine.sync_engine, "checkout", partial(_check_out, settings))
+    event.listen(engine.sync_engine, "checkout", partial(_check_out, connector))
     return engine
 
 
@@ -126,22 +121,24 @@ def _translate(context: ExceptionContext) -> BaseException | None:
         return translate(context.original_exception, writing=True)
     raw = None if connection.invalidated else connection.connection.driver_connection
     ours = translate(context.original_exception, writing=bool(connection.get_execution_options().get("writing")))
-    context.is_disconnect = context.is_disconnect or isinstance(ours, ServerGone)
+    # After a failover the next connection finds the new primary.
+    context.is_disconnect = context.is_disconnect or isinstance(ours, ServerGone | ReadOnlyServer)
     if raw is not None and isinstance(ours, Retryable):
         driver.doom(raw)
     return ours
 
 
 def _check_in(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    if dbapi_connection is not None and driver.in_transaction(dbapi_connection.driver_connection):
+    raw = dbapi_connection and dbapi_connection.driver_connection  # None: invalidated before
+    if raw and (driver.is_closed(raw) or driver.in_transaction(raw)):
         record.invalidate()
     record.info["idle_since"] = monotonic()
 
 
 def _check_out(
-    settings: "DatabaseSettings", dbapi_connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
+    connector: Connector, dbapi_connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
 ) -> None:
     # Not pool_pre_ping: it asks at every checkout, with up to three round trips.
     idle = monotonic() - record.info.get("idle_since", monotonic())
-    if not await_only(is_usable(dbapi_connection.driver_connection, idle, settings)):
+    if not await_only(connector.is_usable(dbapi_connection.driver_connection, idle)):
         raise DisconnectionError

@@ -30,18 +30,27 @@ _TLS_MODES: dict[str, TlsMode] = {
 _TLS_MODE_OPTIONS = ("sslmode", "ssl-mode")
 _TLS_CA_OPTIONS = ("sslrootcert", "ssl-ca")
 _SOCKET_OPTIONS = ("host", "unix_socket")
+_SOCKET_PORT_OPTIONS = ("port",) if driver.SOCKET_HAS_PORT else ()
+_HOST_OPTIONS = ("target_session_attrs",) if driver.SEVERAL_HOSTS else ()
+_SESSION_ATTRS = ("any", "primary", "standby")  # libpq also knows those that ask for a setting: ours are all read-only
+_OPTIONS = (*_TLS_MODE_OPTIONS, *_TLS_CA_OPTIONS, *_SOCKET_OPTIONS, *_SOCKET_PORT_OPTIONS, *_HOST_OPTIONS)
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of them without a word
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a database is and how to get in. `socket` excludes `hosts`; the password never prints."""
+    """Where a database is and how to get in. `socket` excludes `hosts`; the password never prints.
+
+    `session_attrs` says which of several hosts is wanted, in libpq's words: without it the one that takes writes.
+    """
 
     hosts: tuple[tuple[str, int], ...]
     user: str | None
     password: str | None = field(repr=False)
     database: str
     socket: str | None = None
+    socket_port: int = driver.PORT
+    session_attrs: str = "any"
     tls: TlsMode = "disable"
     ca: str | None = None
 
@@ -91,8 +100,10 @@ def parse_url(url: str) -> Target:
     socket = _option(options, _SOCKET_OPTIONS, None)
     mode = _TLS_MODES.get(_option(options, _TLS_MODE_OPTIONS, "disable").lower())
     ca = _option(options, _TLS_CA_OPTIONS, None)
+    port = _option(options, _SOCKET_PORT_OPTIONS, str(driver.PORT))
+    session_attrs = _option(options, _HOST_OPTIONS, "primary" if len(hosts) > 1 else "any")
     if options or len(given) != len(dict(given)):
-        known = ", ".join((*_TLS_MODE_OPTIONS, *_TLS_CA_OPTIONS, *_SOCKET_OPTIONS))
+        known = ", ".join(_OPTIONS)
         raise ValueError(f"an option is unknown or stands twice: use {known}, or the settings beside the URL")
     if mode is None:
         raise ValueError("sslmode must be disable, require, verify-ca or verify-full: others fall back to plaintext")
@@ -100,6 +111,10 @@ def parse_url(url: str) -> Target:
         raise ValueError("a CA is used by sslmode=verify-ca and sslmode=verify-full only: add one of them")
     if socket is not None and not socket.startswith("/"):
         raise ValueError("a socket is an absolute path; the name of a host stands before the database's")
+    if not port.isdecimal() or not 1 <= int(port) <= 65535 or ("port" in dict(given) and not socket):
+        raise ValueError("the option port is a number and stands beside a socket; a host's port stands behind its name")
+    if session_attrs not in _SESSION_ATTRS:
+        raise ValueError("target_session_attrs must be any, primary or standby")
     if socket and hosts not in ((), (("localhost", driver.PORT),)):
         raise ValueError("name a host or a socket, not both")
     if not hosts and not socket:
@@ -112,6 +127,8 @@ def parse_url(url: str) -> Target:
         password=password if has_password else None,
         database=database,
         socket=socket,
+        socket_port=int(port),
+        session_attrs=session_attrs,
         tls=mode,
         ca=ca,
     )

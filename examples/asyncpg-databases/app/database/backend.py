@@ -5,11 +5,12 @@ connection for ever when BEGIN, COMMIT or ROLLBACK fails or is cancelled (encode
 and bind connections to tasks, so that a child task silently leaves its parent's transaction (encode/databases#456).
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from app.database import driver
+from app.database.connector import Connector
 from app.database.isolation import IsolationLevel
 from app.database.pool import Pool
 from app.database.raw import RawBackend
@@ -24,23 +25,11 @@ NAME = "databases"
 
 
 class Backend:
-    """The pool and its two kinds of session.
+    """The pool and its two kinds of session."""
 
-    `connect` opens a raw connection and raises our errors; `abandon` drops one in an unknown state.
-    """
-
-    def __init__(
-        self,
-        settings: "DatabaseSettings",
-        connect: Callable[[], Awaitable[driver.RawConnection]],
-        abandon: Callable[[driver.RawConnection], None],
-    ) -> None:
-        self._pool = Pool(settings, connect, abandon)
+    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
+        self._pool = Pool(settings, connector)
         self._queries = RawBackend(f"{driver.SCHEMES[0]}://")
-
-    @property
-    def open_connections(self) -> int:
-        return self._pool.open_connections
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Session]:

@@ -4,6 +4,8 @@ A connection runs each statement by itself and read-only, so a read costs one ro
 a transaction says READ WRITE in its BEGIN. Behind a transaction-mode pooler nothing is kept per connection.
 """
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -22,14 +24,20 @@ SERVER = "PostgreSQL"
 SCHEMES = ("postgresql", "postgres")
 PORT = 5432
 SEVERAL_HOSTS = True
+SOCKET_HAS_PORT = True  # in its name
 DIALECT = "postgresql+asyncpg"
 TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
 # One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
 MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
 SPARE_CONNECTIONS = 1  # beside the pool: readiness
-CONNECTION_LIMIT = "SELECT current_setting('max_connections')"
+CONNECTION_LIMIT = """
+    SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
+    FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+"""
 
 RawConnection: TypeAlias = Any  # asyncpg ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -48,7 +56,11 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
 
 
 async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
-    """A connection in autocommit mode. Raises what asyncpg raises; `classify` knows it."""
+    """A connection in autocommit mode. Raises what asyncpg raises; `classify` knows it.
+
+    Of several hosts the first that answers and has the wanted part (`target.session_attrs`): so it follows a failover.
+    """
+    hosts = [(target.socket, target.socket_port)] if target.socket else target.hosts
     limits = {
         "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
         "idle_in_transaction_session_timeout": f"{settings.transaction_timeout * 1000:.0f}",
@@ -56,19 +68,28 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
     }
     # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
     per_session = {**limits, "default_transaction_read_only": "on" if read_only else "off"}
-    connection = await asyncpg.connect(
-        host=target.socket or [host for host, _ in target.hosts],
-        port=PORT if target.socket else [port for _, port in target.hosts],
+    open_at = partial(
+        asyncpg.connect,
         user=target.user,
         database=target.database,
         # Always given: for each connection asyncpg otherwise reads ~/.pgpass and ~/.postgresql/*, and blocks the loop.
         password=target.password or "",
         ssl=target.ssl_context() or False,
-        timeout=settings.connect_timeout,
+        timeout=settings.connect_timeout / len(hosts),  # each its share: one that is switched off does not answer
+        target_session_attrs=target.session_attrs,
         server_settings=None if settings.external_pooler else per_session,
         statement_cache_size=0 if settings.external_pooler else 100,
         connection_class=Connection,
     )
+    for number, (host, port) in enumerate(hosts, 1):
+        try:
+            connection = await open_at(host=host, port=port)
+            break
+        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+            if "rejected SSL upgrade" in str(error):
+                raise errors.AccessDenied("The database server offers no TLS, which the URL asks for") from error
+            if number == len(hosts):
+                raise
     if settings.external_pooler:
         connection.transaction_settings = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
     return connection
@@ -130,10 +151,6 @@ def terminate(connection: RawConnection) -> None:
     connection.terminate()
 
 
-def abandoned_session(connection: RawConnection) -> int | None:
-    """The session to end with `end_session`: none, for PostgreSQL sees by itself that its client has gone."""
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends the statement of a connection that is about to be dropped: PostgreSQL sees that its client has gone."""
     return None
-
-
-async def end_session(connection: RawConnection, session_id: int) -> None:
-    raise NotImplementedError

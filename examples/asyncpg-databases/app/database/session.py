@@ -1,7 +1,7 @@
 """The session: the Connection of the `databases` library, which raises our errors and knows when it is over."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from databases.core import Connection
@@ -10,7 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from app.database import driver
 from app.database.defaults import with_defaults
-from app.database.errors import ReadOnlySession, Retryable, ServerGone, SessionClosed
+from app.database.errors import ReadOnlyServer, ReadOnlySession, Retryable, ServerGone, SessionClosed
 from app.database.guards import refuse_write
 from app.database.metrics import timed
 from app.database.raw import RawBackend, affected_rows
@@ -60,14 +60,20 @@ class Session(Connection):
     # The library calls its generator an AsyncGenerator of mappings; what comes are records.
     async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Any]:  # type: ignore[override]
         """The rows one by one. A read session has no transaction for a cursor, so it fetches them all first."""
+        if not self._writing:
+            for fetched in await self.fetch_all(query, values):
+                yield fetched
+            return
         with self._guard(query):
-            if not self._writing:
-                for fetched in await super().fetch_all(query, values):
-                    yield fetched
-                return
-            async with self._query_lock:
-                async for record in self._connection.iterate(self._build_query(query, values)):
-                    yield record
+            records = self._connection.iterate(self._build_query(query, values))
+        async with self._query_lock, aclosing(records):
+            while True:
+                with self._guard(query):  # around each fetch: what the caller does with a record is not the statement's
+                    try:
+                        record = await anext(records)
+                    except StopAsyncIteration:
+                        return
+                yield record
 
     # The library's returns a Transaction that can be started and ended by hand; ours is for `async with` only.
     @asynccontextmanager
@@ -113,6 +119,6 @@ def errors_of(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
     except Retryable:
         driver.doom(raw)
         raise
-    except ServerGone:
+    except (ServerGone, ReadOnlyServer):  # after a failover the next connection finds the new primary
         driver.terminate(raw)
         raise

@@ -33,6 +33,8 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
         state = error.sqlstate or ""
         kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
         return kind(constraint=getattr(error, "constraint_name", None))
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return errors.Unavailable("None of the hosts that answer has the wanted part: is there a primary?")
     if isinstance(error, asyncpg.InterfaceError):
         if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
             return errors.InvalidValue()

@@ -70,8 +70,22 @@ async def first_connection(settings: "DatabaseSettings", *, read_only: bool = Tr
 
 
 async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None:
-    """Wait for the primary and warn when all workers' connections do not fit in it. Raises as first_connection does."""
+    """Wait for the primary and warn where all workers' connections do not fit. Raises as first_connection does."""
     connection = await first_connection(settings)
+    await _compare_with_limit("DATABASE_URL", connection, settings, workers)
+    if settings.replica_target:
+        try:  # once: what can be read from the primary need not wait for a replica
+            with translated(writing=True):
+                connection = await driver.connect(settings.replica_target, settings)
+        except DatabaseError as error:
+            logger.warning("The replica does not answer: %s (%s)", error, error.__cause__)
+        else:
+            await _compare_with_limit("DATABASE_REPLICA_URL", connection, settings, workers)
+
+
+async def _compare_with_limit(
+    name: str, connection: driver.RawConnection, settings: "DatabaseSettings", workers: int
+) -> None:
     try:
         with translated(writing=True):
             limit = int(await driver.scalar(connection, driver.CONNECTION_LIMIT))
@@ -80,8 +94,9 @@ async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None
     per_worker = settings.pool_size + settings.max_overflow + driver.SPARE_CONNECTIONS
     if not settings.external_pooler and workers * per_worker > limit:
         logger.warning(
-            "%d workers x (pool_size %d + max_overflow %d + %d) connections do not fit in the server's limit of %d: "
-            "lower DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or WEB_CONCURRENCY, or raise the server's limit",
+            "%s: %d workers x (pool_size %d + max_overflow %d + %d) connections do not fit in the server's limit of "
+            "%d: lower DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or WEB_CONCURRENCY, or raise the server's limit",
+            name,
             workers,
             settings.pool_size,
             settings.max_overflow,

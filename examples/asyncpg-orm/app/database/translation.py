@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ssl import SSLCertVerificationError
 
 from app.database.error_codes import classify
-from app.database.errors import DatabaseError, ReadOnlyServer, ReadOnlySession
+from app.database.errors import AccessDenied, DatabaseError, ReadOnlyServer, ReadOnlySession
 
 
 def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
@@ -14,7 +15,10 @@ def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
     """
     if isinstance(error, DatabaseError):
         return error
-    ours = classify(getattr(error, "driver_exception", error))  # SQLAlchemy's name for what it wrapped
+    error = getattr(error, "driver_exception", error)  # SQLAlchemy's name for what it wrapped
+    if isinstance(error, SSLCertVerificationError) or isinstance(error.__cause__, SSLCertVerificationError):
+        return AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
+    ours = classify(error)
     return ReadOnlySession() if isinstance(ours, ReadOnlyServer) and not writing else ours
 
 
