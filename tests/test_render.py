@@ -22,6 +22,7 @@ DIFFERENT_PYTHON = {
     "app/database/defaults.py": ACCESS,
     "app/database/driver.py": DRIVER,
     "app/database/engine.py": ACCESS,
+    "app/database/connecting.py": DRIVER,
     "app/database/error_codes.py": DRIVER,
     "app/database/pool.py": ACCESS,
     "app/database/raw.py": BOTH,
@@ -35,6 +36,7 @@ DIFFERENT_PYTHON = {
     "tests/facts.py": DRIVER,
     "tests/statements.py": ACCESS,
     "tests/test_entities.py": ACCESS,
+    "tests/test_iterate.py": ACCESS,
 }
 DIFFERENT_OTHERS = {
     ".copier-answers.yml": BOTH,

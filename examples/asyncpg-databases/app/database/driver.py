@@ -1,23 +1,16 @@
-"""All that is particular to PostgreSQL and asyncpg: connecting, and transactions on a raw connection.
-
-A connection runs each statement by itself and read-only, so a read costs one round trip and cannot write by accident;
-a transaction says READ WRITE in its BEGIN. Behind a transaction-mode pooler nothing is kept per connection.
-"""
+"""All that is particular to PostgreSQL and asyncpg: the server's ways, and transactions on a raw connection."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 from sqlalchemy import DateTime
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 from app.database import errors
+from app.database.connecting import RawConnection as RawConnection
+from app.database.connecting import connect as connect
 from app.database.isolation import IsolationLevel
-
-if TYPE_CHECKING:
-    from app.database.url import Target
-    from app.settings import DatabaseSettings
 
 NAME = "asyncpg"
 SERVER = "PostgreSQL"
@@ -36,63 +29,7 @@ CONNECTION_LIMIT = """
     FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
 """
 
-RawConnection: TypeAlias = Any  # asyncpg ships no types
 LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
-
-
-class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """asyncpg's connection with the two things that its transactions cannot say or see."""
-
-    transaction_settings = ""
-    unit: Any = None
-
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if query.startswith("BEGIN"):  # Transaction knows READ ONLY but not its opposite
-            query = f"{query.removesuffix(';')} READ WRITE; {self.transaction_settings}"
-        status: str = await super().execute(query, *args, **options)
-        if query == "COMMIT;" and status == "ROLLBACK":  # the server says no more than that after an earlier error
-            raise errors.TransactionAborted
-        return status
-
-
-async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
-    """A connection in autocommit mode. Raises what asyncpg raises; `classify` knows it.
-
-    Of several hosts the first that answers and has the wanted part (`target.session_attrs`): so it follows a failover.
-    """
-    hosts = [(target.socket, target.socket_port)] if target.socket else target.hosts
-    limits = {
-        "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
-        "idle_in_transaction_session_timeout": f"{settings.transaction_timeout * 1000:.0f}",
-        "client_connection_check_interval": "1000",  # ends the statement of a client that has gone (PostgreSQL 14+)
-    }
-    # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
-    per_session = {**limits, "default_transaction_read_only": "on" if read_only else "off"}
-    open_at = partial(
-        asyncpg.connect,
-        user=target.user,
-        database=target.database,
-        # Always given: for each connection asyncpg otherwise reads ~/.pgpass and ~/.postgresql/*, and blocks the loop.
-        password=target.password or "",
-        ssl=target.ssl_context() or False,
-        timeout=settings.connect_timeout / len(hosts),  # each its share: one that is switched off does not answer
-        target_session_attrs=target.session_attrs,
-        server_settings=None if settings.external_pooler else per_session,
-        statement_cache_size=0 if settings.external_pooler else 100,
-        connection_class=Connection,
-    )
-    for number, (host, port) in enumerate(hosts, 1):
-        try:
-            connection = await open_at(host=host, port=port)
-            break
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
-            if "rejected SSL upgrade" in str(error):
-                raise errors.AccessDenied("The database server offers no TLS, which the URL asks for") from error
-            if number == len(hosts):
-                raise
-    if settings.external_pooler:
-        connection.transaction_settings = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
-    return connection
 
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
