@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test check examples
+.PHONY: help demo update-demo test check examples
 
 driver ?= asyncpg
 access ?= orm
@@ -7,11 +7,15 @@ uv := uv run
 pytest := $(uv) pytest -n auto --maxprocesses 4 --dist worksteal
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: ## Scaffold a service and show it at work: make demo [driver=asyncpg|aiomysql] [access=orm|databases] [keep=1]
 	@scripts/with-tools $(if $(filter aiomysql,$(driver)),mysqld) -- \
 		$(uv) python scripts/demo.py --driver '$(driver)' --access '$(access)' $(if $(keep),--keep)
+
+update-demo: ## Bring the last release up to this one in an edited service: make update-demo [driver=...] [access=...]
+	@scripts/with-tools $(if $(filter aiomysql,$(driver)),mysqld) -- \
+		$(uv) python scripts/update_demo.py --driver '$(driver)' --access '$(access)'
 
 test: ## Run all that CI runs: every combination on real servers; MYSQLD=/path/to/mysqld adds MySQL beside MariaDB
 	@scripts/with-tools mariadbd pgbouncer -- $(pytest)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import COMBINATIONS, NAME, clone_with_working_tree, combination_id, copy_template, render
+from harness import COMBINATIONS, NAME, combination_id, copy_template, render
+from releases import clone_with_releases
 
 COLUMNS = ("lint", "types", "boot", "tests", "seconds")
 
@@ -19,8 +20,8 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def versioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this repository whose newest release is the working tree."""
-    return clone_with_working_tree(tmp_path_factory.mktemp("versioned") / "template")
+    """A clone of this repository in which every release is tagged; the newest is the working tree."""
+    return clone_with_releases(tmp_path_factory.mktemp("versioned") / "template")
 
 
 @pytest.fixture(scope="session")

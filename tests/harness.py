@@ -6,26 +6,26 @@ off from the developer's own git and Copier configuration and from the environme
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
-from copier import run_copy, run_update
+from copier import run_copy
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGURATION: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text("utf-8"))
 QUESTIONS: dict[str, dict[str, Any]] = {
-    name: question
-    for name, question in yaml.safe_load((ROOT / "copier.yml").read_text("utf-8")).items()
-    if not name.startswith("_")
+    name: question for name, question in CONFIGURATION.items() if not name.startswith("_")
 }
+SEEDS: tuple[str, ...] = tuple(re.findall(r"^/(\S+)$", "\n".join(CONFIGURATION["_exclude"]), re.MULTILINE))
+"""What is the team's after the first render: the files, and the folders with a slash at their end."""
 NAME = "orders-api"
 DRIVERS = ("asyncpg", "aiomysql")
 ACCESS_STYLES = ("orm", "databases")
 COMBINATIONS = tuple({"driver": driver, "access": access} for driver in DRIVERS for access in ACCESS_STYLES)
-NEXT = "v9999.0.0"
-"""The tag that `versioned` gives the working tree: newer than any release."""
 
 UNRENDERED = {".git", ".venv", ".dev", "uv.lock", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
@@ -63,19 +63,6 @@ def copy_template(target: Path) -> Path:
     return copy_working_tree(target, "copier.yml", "template")
 
 
-def clone_with_working_tree(target: Path) -> Path:
-    """A clone with every release, and the working tree committed on top as release NEXT: what `copier update` needs."""
-    git(ROOT, "clone", "--quiet", "--no-local", str(ROOT), str(target))
-    for path in target.iterdir():
-        if path.name != ".git":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    copy_working_tree(target)
-    git(target, "add", "--all")
-    git(target, "commit", "--quiet", "--allow-empty", "--message", "Working tree")
-    git(target, "tag", "--force", "--annotate", "--message", NEXT, NEXT)
-    return target
-
-
 def render(template: Path, target: Path, answers: dict[str, Any] | None = None, ref: str | None = None) -> Path:
     """Renders a service into `target`; what is not answered gets its default. Raises what Copier raises."""
     answers = {"project_name": NAME} | (answers or {})
@@ -83,11 +70,6 @@ def render(template: Path, target: Path, answers: dict[str, Any] | None = None, 
     assert not unknown, f"no such questions, and Copier would say nothing: {unknown}"
     run_copy(str(template), target, data=answers, defaults=True, quiet=True, vcs_ref=ref, unsafe=False)
     return target
-
-
-def update(service: Path, answers: dict[str, Any] | None = None) -> None:
-    """Updates a committed service to release NEXT. Raises what Copier raises."""
-    run_update(service, data=answers or {}, defaults=True, overwrite=True, quiet=True, vcs_ref=NEXT, unsafe=False)
 
 
 def commit(service: Path, message: str) -> None:
@@ -112,3 +94,7 @@ def files(root: Path) -> dict[str, str]:
 def answers_of(service: Path) -> dict[str, Any]:
     recorded: dict[str, Any] = yaml.safe_load((service / ".copier-answers.yml").read_text("utf-8"))
     return recorded
+
+
+def is_seed(path: str) -> bool:
+    return any(path.startswith(seed) if seed.endswith("/") else path == seed for seed in SEEDS)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from harness import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +24,9 @@ def processes_of(folder: str) -> list[str]:
     return found
 
 
-def demo(clone: Path, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+def demo(clone: Path, tmp_path: Path, *arguments: str, target: str = "demo") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        ["make", "demo", *arguments],
+        ["make", target, *arguments],
         cwd=clone,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         text=True,
@@ -48,6 +49,16 @@ def test_the_demo_shows_the_patterns_and_ends_with_everything_stopped(
     (service,) = tmp_path.glob("fastapi-demo-*/orders-api")
     assert f"cd {service}" in printed
     assert "Warning" not in printed
+    assert processes_of(str(service)) == []
+
+
+def test_the_demo_of_an_update_shows_what_came_and_what_stayed(tmp_path: Path) -> None:
+    with demo(ROOT, tmp_path, "driver=asyncpg", "access=databases", target="update-demo") as running:
+        printed, _ = running.communicate(timeout=600)
+    assert running.returncode == 0, printed
+    for expected in ("No conflicts", "in none of the team's own", "app/settings.py", " passed", "git show --stat"):
+        assert expected in printed
+    (service,) = tmp_path.glob("fastapi-update-demo-*/orders-api")
     assert processes_of(str(service)) == []
 
 

@@ -23,6 +23,7 @@ from dotenv import dotenv_values
 from harness import COMBINATIONS, DRIVERS, NAME, combination_id, files, git, render
 
 CI_FILES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
+RELEASE_CHECK = ".github/workflows/template.yml"
 VARIANTS: list[dict[str, Any]] = [
     {"ci": ci, "driver": driver, "external_pooler": pooler}
     for driver in DRIVERS
@@ -98,6 +99,8 @@ def test_the_chosen_ci_and_no_other_is_rendered_and_satisfies_its_schema(
     rendered = {name for name, file in CI_FILES.items() if (packaged / file).exists()}
     assert rendered == {variant["ci"]} - {"none"}
     assert (packaged / ".github").exists() == (variant["ci"] == "github")
+    if variant["ci"] == "github":
+        satisfies("vendor.github-workflows", packaged / RELEASE_CHECK)
     for name in rendered:
         satisfies({"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}[name], packaged / CI_FILES[name])
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import ROOT, git
+from harness import ROOT, git, is_seed
 
 TEMPLATE = ROOT / "template"
 JINJA = re.compile(r"\{\{|\{%|\{#")
@@ -14,7 +14,6 @@ BLOCK = re.compile(r"\{%")
 WITH_EXPRESSIONS = {"app/settings.py.jinja"}
 FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"\\|?*\x00-\x1f]|[. ](?:/|$)')
 RESERVED_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
-SEEDS = ("developers/", "notes/", "extensions.py", "models.py")
 
 
 def sources() -> list[str]:
@@ -77,8 +76,7 @@ def test_every_path_can_exist_on_windows_and_macos(folder: str) -> None:
 
 def test_modules_that_the_template_owns_are_read_in_one_sitting() -> None:
     owned = [n for n in sources() if plain(n).startswith("app/") and n.endswith((".py", ".py.jinja"))]
-    owned = [name for name in owned if not plain(name).removeprefix("app/").startswith(SEEDS)]
-    long = {name: lines for name in owned if (lines := text(name).count("\n")) > 150}
+    long = {name: lines for name in owned if not is_seed(plain(name)) and (lines := text(name).count("\n")) > 150}
     assert long == {}
 
 
@@ -90,9 +88,7 @@ def test_modules_that_the_template_owns_say_what_they_guarantee() -> None:
 def test_what_the_template_owns_imports_no_example_slice() -> None:
     """A team deletes the slices; `app/extensions.py` and `app/models.py` are what stays to import from."""
     slices = re.compile(r"^\s*(?:from|import) app\.(?:developers|notes)\b", re.MULTILINE)
-    seeds = tuple(f"app/{seed}" for seed in SEEDS)
-    seeds += ("migrations/versions/", "tests/test_developers", "tests/test_notes")
-    owned = [n for n in sources() if plain(n).removesuffix(".jinja").endswith(".py") and not plain(n).startswith(seeds)]
+    owned = [n for n in sources() if plain(n).removesuffix(".jinja").endswith(".py") and not is_seed(plain(n))]
     assert [name for name in owned if slices.search(text(name))] == []
 
 

@@ -21,6 +21,13 @@ async def test_notes_are_listed_in_the_order_of_writing(client: AsyncClient) -> 
     assert [note["text"] for note in notes] == ["one", "two", "three 🙂"]
 
 
+async def test_notes_go_with_their_developer(client: AsyncClient) -> None:
+    ada = await developer(client, "ada@example.com")
+    note = (await client.post(f"/developers/{ada}/notes", json={"text": "one"})).json()
+    assert (await client.delete(f"/developers/{ada}")).status_code == 204
+    assert (await client.get(f"/notes/{note['id']}")).status_code == 404
+
+
 async def test_notes_of_a_developer_that_is_missing_are_not_found(client: AsyncClient) -> None:
     assert (await client.get("/developers/1/notes")).status_code == 404
     assert (await client.post("/developers/1/notes", json={"text": "one"})).status_code == 404

@@ -30,6 +30,8 @@ from dev import databases
 from dev import server as dev_server
 from tests.probes import metadata as probe_metadata
 
+pytest_plugins = getattr(extensions, "pytest_plugins", [])
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, which are started later and inherit its address."""

@@ -1,0 +1,30 @@
+"""Orders over HTTP."""
+
+from fastapi import APIRouter, HTTPException
+
+from app.database import ReadSession, WriteSession
+from app.orders import queries
+from app.orders.schemas import Id, Order, OrderCreate
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+
+@router.post("", status_code=201)
+async def create_order(data: OrderCreate, session: WriteSession) -> Order:
+    return await queries.create(session, data)
+
+
+@router.get("/{id}")
+async def read_order(id: Id, session: ReadSession) -> Order:
+    order = await queries.get(session, id)
+    if order is None:
+        raise HTTPException(404, f"There is no order {id}")
+    return order
+
+
+@router.post("/{id}/ship")
+async def ship_order(id: Id, session: WriteSession) -> Order:
+    order = await queries.ship(session, id)
+    if order is None:
+        raise HTTPException(404, f"There is no order {id}")
+    return order
