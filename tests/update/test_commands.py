@@ -1,0 +1,104 @@
+"""What docs/updating.md, the messages and the rendered CI tell a team to do, done as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from harness import NAME, ROOT, SEEDS, commit, git
+from releases import NEXT, update
+
+from update.conftest import LATER
+from update.states import scaffold
+
+pytestmark = pytest.mark.slow
+
+
+def test_an_edit_at_the_same_line_is_a_conflict_that_git_names(later: Path, tmp_path: Path) -> None:
+    """Copier ends with success: what its messages and the docs tell a team to ask must find the conflict."""
+    service = scaffold(later, tmp_path / NAME, {}, NEXT)
+    (service / "app" / "main.py").write_text((service / "app" / "main.py").read_text() + "\n# Our end.\n")
+    commit(service, "Our own")
+    update(service, ref=LATER)
+    assert git(service, "diff", "--name-only", "--diff-filter=U").split() == ["app/main.py"]
+
+
+def test_an_update_is_announced_and_then_there_is_none(later: Path, tmp_path: Path) -> None:
+    service = scaffold(later, tmp_path / NAME, {}, NEXT)
+    check = [sys.executable, "-m", "copier", "check-update", "--quiet"]
+    assert subprocess.run(check, cwd=service, capture_output=True, check=False).returncode == 2
+    update(service, ref=LATER)
+    commit(service, "Update")
+    assert subprocess.run(check, cwd=service, capture_output=True, check=False).returncode == 0
+
+
+def test_the_messages_of_an_update_say_what_was_chosen_once_and_how_to_find_conflicts(
+    later: Path, tmp_path: Path
+) -> None:
+    service = scaffold(later, tmp_path / NAME, {}, NEXT)
+    command = [sys.executable, "-m", "copier", "update", "--skip-answered", "--vcs-ref", LATER]
+    done = subprocess.run(command, cwd=service, text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stderr
+    for part in ("chosen once", LATER, "git diff --name-only --diff-filter=U", "UPGRADING.md"):
+        assert part in done.stderr
+
+
+def test_the_page_of_a_service_lists_its_seeds() -> None:
+    page = (ROOT / "template" / "docs" / "updating.md").read_text("utf-8")
+    assert sorted(re.findall(r"^- `/(\S+)`$", page, re.MULTILINE)) == sorted(SEEDS)
+
+
+def test_drift_from_the_template_is_the_teams_edits_and_nothing_else(versioned: Path, tmp_path: Path) -> None:
+    """The recipe of docs/updating.md, as it stands there."""
+    service = scaffold(versioned, tmp_path / NAME, {}, NEXT)
+    main = service / "app" / "main.py"
+    main.write_text(main.read_text().replace("title=SERVICE_NAME,", 'title="Orders",'))
+    (service / "README.md").write_text("# Ours\n")
+    (service / "app" / "orders.py").write_text("# Ours\n")
+    commit(service, "Our own")
+    page = (service / "docs" / "updating.md").read_text()
+    (recipe,) = re.findall(r"```sh\n(git clone.*?)```", page, re.DOTALL)
+    command(tmp_path / "bin" / "uvx", f'shift; exec "{sys.executable}" -m copier "$@"')  # this one, not a download
+    variables = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    shell = ["sh", "-euc", recipe]
+    done = subprocess.run(shell, cwd=service, env=variables, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    changed = [line for line in done.stdout.splitlines() if re.match(r"[-+](?![-+])", line)]
+    assert changed == ["-        title=SERVICE_NAME,", '+        title="Orders",'], done.stdout
+    assert (service / "README.md").read_text() == "# Ours\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "opened"),
+    [("false", ["Template release 10000.0.0"]), ("true", [])],
+    ids=["not yet said", "said before"],
+)
+def test_the_weekly_check_opens_an_issue_for_a_release_unless_there_is_one(
+    later: Path, tmp_path: Path, known: str, opened: list[str]
+) -> None:
+    """The script of the workflow; `gh`, which needs GitHub, is stood in for by one that writes down what it is told."""
+    service = scaffold(later, tmp_path / NAME, {}, NEXT)
+    workflow = yaml.safe_load((service / ".github" / "workflows" / "template.yml").read_text())
+    (script,) = [step["run"] for step in workflow["jobs"]["release"]["steps"] if "run" in step]
+    command(tmp_path / "bin" / "uvx", f'shift; exec "{sys.executable}" -m copier "$@"')
+    command(tmp_path / "bin" / "gh", f'[ $2 = list ] && echo {known} || echo "$4" >> {tmp_path}/opened')
+    variables = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)}
+    for _ in range(2):
+        subprocess.run(["bash", "-ec", script], cwd=service, env=variables, check=True, capture_output=True)
+        if known == "true":
+            assert not (tmp_path / "opened").exists()
+    if opened:
+        assert (tmp_path / "opened").read_text().splitlines() == opened * 2
+        update(service, ref=LATER)
+        commit(service, "Update")
+        subprocess.run(["bash", "-ec", script], cwd=service, env=variables, check=True, capture_output=True)
+        assert (tmp_path / "opened").read_text().splitlines() == opened * 2
+
+
+def command(path: Path, script: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
