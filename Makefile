@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo update-demo test check examples
+.PHONY: help demo update-demo test check examples bench
 
 driver ?= asyncpg
 access ?= orm
@@ -25,3 +25,6 @@ check: ## Run what needs no database server: lint, format, types, questions, ren
 
 examples: ## Render examples/ again
 	@scripts/with-tools -- $(uv) python scripts/examples.py
+
+bench: ## Measure the services against a hand-written one and other templates, 20 minutes: make bench [quick=1]
+	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/run.py $(if $(quick),--quick)
