@@ -36,6 +36,7 @@ DIFFERENT_PYTHON = {
     "dev/databases.py": DRIVER,
     "tests/facts.py": DRIVER,
     "tests/statements.py": ACCESS,
+    "tests/test_compiled_statements.py": ACCESS,
     "tests/test_entities.py": ACCESS,
     "tests/test_iterate.py": ACCESS,
 }
