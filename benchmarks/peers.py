@@ -18,15 +18,23 @@ DATABASES = {"asyncpg": "postgresql", "aiomysql": "mysql"}
 SEED = f"INSERT INTO dummy_model (name) SELECT CONCAT('Dummy ', 100000 + n) FROM ({NUMBERS}) AS numbers ORDER BY n"
 
 
-def peers(folder: Path, driver: str, helper: Service) -> tuple[list[Candidate], dict[str, str]]:
-    """The candidates, and for each that cannot be measured a line that says why. `helper` reaches the server."""
-    name = f"peer_{DATABASES[driver]}"
+def install(folder: Path, driver: str) -> Service | str:
+    """The peer, or why it cannot be installed."""
     try:
-        service = fastapi_template(folder, name, DATABASES[driver])
+        return fastapi_template(folder, name_for(driver), DATABASES[driver])
     except CommandFailed as failure:
         lines = [line.strip() for line in str(failure).splitlines() if line.strip()]
         telling = [line for line in lines if line.startswith(("Exception:", "error:"))]
-        return [], {f"{driver}-fastapi-template": " ".join(telling or lines[-1:])}
+        return " ".join(telling or lines[-1:])
+
+
+def name_for(driver: str) -> str:
+    return f"peer_{DATABASES[driver]}"
+
+
+def peers(service: Service, driver: str, helper: Service) -> list[Candidate]:
+    """The peer on its documented command and on ours. `helper` reaches the server."""
+    name = name_for(driver)
     made = partial(
         Candidate,
         driver=driver,
@@ -41,7 +49,7 @@ def peers(folder: Path, driver: str, helper: Service) -> tuple[list[Candidate], 
     return [
         made(f"{driver}-fastapi-template", "fastapi-template", command=documented),
         made(f"{driver}-fastapi-template-uvicorn", "fastapi-template, our command", command=ours),
-    ], {}
+    ]
 
 
 def fastapi_template(folder: Path, name: str, database: str) -> Service:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from plots import write_plots
-
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 FILES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
@@ -55,9 +53,11 @@ class Results:
 def machine(results: Results) -> str:
     machine, run = results.content["machine"], results.content
     libraries = {k: v for versions in run["versions"].values() for k, v in versions.items()}
+    kind = "One short round, to see that it works: no measurement. " if run["quick"] else ""
+    servers = ", ".join(run["servers"].values())
     return (
-        f"Measured on {machine['date']} in {run['minutes']} minutes: {machine['system']}, {machine['cores']} cores of "
-        f"{machine['processor']}, {machine['memory_gib']} GiB; {', '.join(run['servers'].values())}; "
+        f"{kind}Measured on {machine['date']} in {run['minutes']} minutes: {machine['system']}, "
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB; {servers}; "
         + ", ".join(f"{name} {version}" for name, version in libraries.items())
         + "."
     )
@@ -219,6 +219,8 @@ def fill(text: str, content: dict[str, str]) -> str:
 
 
 def write_reports() -> None:
+    from plots import write_plots  # matplotlib is not there where only the tables are wanted
+
     results = Results(json.loads((RESULTS / "results.json").read_text("utf-8")))
     bulk = RESULTS / "bulk.json"
     write_plots(results.content, json.loads(bulk.read_text("utf-8")) if bulk.exists() else None, RESULTS)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from candidates import candidates, services
 from harness import DRIVERS, combination_id
 from machine import machine, server_version, versions
 from measuring import FULL, QUICK, measure
-from peers import peers
+from peers import install, peers
 from report import RESULTS, write_reports
 from services import CommandFailed, database_url
 from worker import OTHER_CORES, allow_many_files, pinned
@@ -27,22 +28,28 @@ from worker import OTHER_CORES, allow_many_files, pinned
 def measure_all(folder: Path, quick: bool) -> dict[str, Any]:
     allow_many_files()
     started = time.monotonic()
-    rendered = services(folder)
+    print("rendering and installing", flush=True)
+    with ThreadPoolExecutor() as threads:  # the generators wait for the network and for each other's disks
+        installing = {driver: threads.submit(install, folder, driver) for driver in DRIVERS}
+        rendered = services(folder)
+        others = {driver: future.result() for driver, future in installing.items()}
     results: dict[str, Any] = {"machine": machine(), "quick": quick, "versions": {}, "servers": {}, "unavailable": {}}
     results["candidates"] = {}
     for driver in DRIVERS:
-        print(f"{driver}: rendering, installing, filling the tables", flush=True)
+        print(f"{driver}: filling the tables", flush=True)
         helper = rendered[combination_id({"driver": driver, "access": "orm"})]
         found = candidates(rendered, driver)
-        others, unavailable = peers(folder, driver, helper)
-        results["unavailable"] |= unavailable
-        for name, reason in unavailable.items():
-            print(f"  {name} could not be installed: {reason}")
+        other = others[driver]
+        if isinstance(other, str):
+            results["unavailable"][f"{driver}-fastapi-template"] = other
+            print(f"  fastapi-template could not be installed: {other}")
+        else:
+            found += peers(other, driver, helper)
         with pinned(OTHER_CORES), helper.dev_server() as server:
-            measured = measure([*found, *others], helper, server, QUICK if quick else FULL)
+            measured = measure(found, helper, server, QUICK if quick else FULL)
             results["servers"][driver] = server_version(helper, database_url(server, found[0].database))
         results["versions"][driver] = versions(rendered, driver)
-        for candidate in (*found, *others):
+        for candidate in found:
             results["candidates"][candidate.name] = {"group": candidate.group, "driver": driver}
         for kind, rows in measured.items():
             results.setdefault(kind, []).extend(rows)

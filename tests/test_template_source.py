@@ -65,7 +65,7 @@ def test_a_file_is_called_jinja_if_and_only_if_jinja_is_in_it() -> None:
     assert [n for n in sources() if not n.endswith((".jinja", ".py")) and re.search(r"(?<!\$)\{\{ |\{%", text(n))] == []
 
 
-@pytest.mark.parametrize("folder", ["template", "tests", "scripts"])
+@pytest.mark.parametrize("folder", ["template", "tests", "scripts", "benchmarks"])
 def test_every_path_can_exist_on_windows_and_macos(folder: str) -> None:
     names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder).split("\0")
     assert [name for name in names if FORBIDDEN_ON_WINDOWS.search(name)] == []

@@ -1,13 +1,15 @@
 """Statements are compiled once, whatever their values, and what they return is what was asked for."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database, Session
-from tests.probes import probe, probes
+from tests.probes import Colour, probe, probes
 
 MakeDatabase = Callable[..., Database]
 
@@ -73,7 +75,11 @@ async def test_a_value_that_is_missing_is_an_error(database: Database) -> None:
 
 
 async def test_a_mapping_has_the_values_that_the_record_has(database: Database) -> None:
-    async with database.read() as session:
+    values = {"document": {"a": [1, "é"]}, "colour": Colour.BLUE, "amount": Decimal("1.5"), "at": datetime.now(UTC)}
+    async with database.transaction() as session:
+        await session.execute(update(probes).values(values).where(probes.c.id == 1))
         row = await session.fetch_one(select(probes).where(probes.c.id == 1))
         assert row is not None
-        assert dict(row._mapping) == {column.name: row[column.name] for column in probes.c}
+        mapping = dict(row._mapping)
+    assert mapping == {column.name: row[column.name] for column in probes.c}
+    assert {name: mapping[name] for name in values} == values
