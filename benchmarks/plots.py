@@ -111,5 +111,11 @@ def _pool(results: dict[str, Any]) -> Any:
     return figure
 
 
-def _bulk(bulk: Any) -> Any:
-    raise NotImplementedError
+def _bulk(bulk: dict[str, Any]) -> Any:
+    """`bulk["rows"]`: driver, operation, way and per_second (rows, median) of each measurement of bulk.py."""
+    figure, panels = _panels()
+    for driver, panel in panels.items():
+        rows = [row for row in bulk["rows"] if row["driver"] == driver]
+        panel.barh([f"{row['operation']}, {row['way']}" for row in rows], [row["per_second"] for row in rows])
+        panel.set_xlabel("rows/s")
+    return figure
