@@ -67,7 +67,8 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
-    if error.status >= 500 and not isinstance(error, PoolTimeout):  # which overload makes by the thousand: metrics count
+    refused = isinstance(error, PoolTimeout) and error.__cause__ is None  # counted instead: overload makes thousands
+    if error.status >= 500 and not refused:
         traceback = error if error.status == 500 else None
         where = request.scope.get("method", "WEBSOCKET"), request.url.path
         logger.error("%s: %s %s: %r", error, *where, error.__cause__, exc_info=traceback)

@@ -1,6 +1,7 @@
 """Notes over HTTP. This file is the team's."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from httpx import AsyncClient
 
@@ -55,3 +56,16 @@ async def test_sixteen_transfers_at_once_lose_no_note(client: AsyncClient) -> No
     assert {answer.status_code for answer in answers} == {200}
     lists = [(await client.get(f"/developers/{id}/notes")).json() for id in ids]
     assert sum(map(len, lists)) == 4
+
+
+async def test_each_route_costs_its_statements_and_a_write_two_round_trips_more(
+    client: AsyncClient, round_trips: Callable[..., Awaitable[int]]
+) -> None:
+    ada, grace = await developer(client, "ada@example.com"), await developer(client, "grace@example.com")
+    assert await round_trips(*[("POST", f"/developers/{ada}/notes", {"text": "one"})] * 3) == 3
+    notes = (await client.get(f"/developers/{ada}/notes")).json()
+    assert await round_trips(*[("GET", f"/developers/{ada}/notes", None)] * 3) == 1
+    assert await round_trips(*[("GET", f"/developers/{grace}/notes", None)] * 3) == 2  # none: is she there?
+    assert await round_trips(*(("GET", f"/notes/{note['id']}", None) for note in notes)) == 1
+    there = {"from_developer_id": ada, "to_developer_id": grace}
+    assert await round_trips(*[("POST", "/notes/transfer", there)] * 3) == 4

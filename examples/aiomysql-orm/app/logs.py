@@ -22,6 +22,7 @@ def configure_logging() -> None:
         handler.setFormatter(JsonFormatter(fields, rename_fields={"levelname": "level", "asctime": "time"}))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for name in ("uvicorn", "uvicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+    for logger in (logging.getLogger("uvicorn"), logging.getLogger("uvicorn.access")):
+        if logger.handlers:  # none: the server was started with --no-access-log
+            logger.handlers.clear()
+            logger.propagate = True

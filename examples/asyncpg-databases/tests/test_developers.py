@@ -1,5 +1,7 @@
 """Developers over HTTP. This file is the team's."""
 
+from collections.abc import Awaitable, Callable
+
 from httpx import AsyncClient
 
 ADA = {"name": "Ada Lovelace", "email": "Ada@Example.com", "specialty": "engines"}
@@ -104,3 +106,15 @@ async def test_bad_input_is_named_and_never_a_server_error(client: AsyncClient) 
         assert (await client.get("/developers", params=query)).status_code == 422, query
     for id in ("0", "-1", "abc", str(2**63)):
         assert (await client.get(f"/developers/{id}")).status_code == 422, id
+
+
+async def test_each_route_costs_its_statements_and_a_write_two_round_trips_more(
+    client: AsyncClient, round_trips: Callable[..., Awaitable[int]]
+) -> None:
+    bodies = [{**ADA, "email": f"ada-{n}@example.com"} for n in range(3)]
+    assert await round_trips(*(("POST", "/developers", body) for body in bodies)) == 3
+    paths = [f"/developers/{developer['id']}" for developer in (await client.get("/developers")).json()["items"]]
+    assert await round_trips(*(("GET", path, None) for path in paths)) == 1
+    assert await round_trips(*(("GET", "/developers", None) for _ in paths)) == 1
+    assert await round_trips(*(("PATCH", path, {"name": f"Ada {path}"}) for path in paths)) == 4
+    assert await round_trips(*(("DELETE", path, None) for path in paths)) == 3

@@ -58,6 +58,10 @@ def service() -> FastAPI:
     async def socket(socket: WebSocket) -> None:
         raise ServerGone
 
+    @app.get("/refused")
+    async def refused() -> None:
+        raise PoolTimeout
+
     @app.post("/items")
     async def item(item: Item) -> str:
         return repr(item.name)
@@ -185,6 +189,8 @@ async def test_the_cause_of_a_server_error_is_in_the_log_and_that_of_a_clients_i
 ) -> None:
     await asking.get(f"/database/{UniqueViolation.__name__}")
     assert "secret SQL" not in caplog.text
+    assert (await asking.get("/refused")).status_code == 503
+    assert not caplog.records  # under overload the log would be one more load
     await asking.get(f"/database/{ServerGone.__name__}")
     assert "secret SQL" in caplog.text
     assert "Traceback" not in caplog.text  # for what happens in the best of services

@@ -161,6 +161,22 @@ def test_a_process_that_cannot_start_ends_with_one_sentence(
     assert unquote(SECRET) not in output
 
 
+@pytest.mark.parametrize(("options", "lines"), [((), 1), (("--no-access-log",), 0)])
+def test_requests_are_logged_unless_the_server_is_told_not_to(
+    options: tuple[str, ...], lines: int, settings: Settings, tmp_path: Path
+) -> None:
+    url = settings.database.url.get_secret_value()
+    with uvicorn("app.main:app", *options, folder=tmp_path, DATABASE_URL=url) as process:
+        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        with closing(connected(port)) as connection:
+            connection.request("GET", "/health/live")
+            assert connection.getresponse().status == 200
+        process.terminate()
+        process.says("Shutting down")
+        process.exit_code()
+        assert process.output.count("GET /health/live") == lines
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_in_flight_is_finished_before_the_process_stops(
     workers: int, settings: Settings, tmp_path: Path

@@ -6,9 +6,10 @@ names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -29,6 +30,7 @@ from app.settings import SERVICE_NAME, DatabaseSettings, Settings
 from dev import databases
 from dev import server as dev_server
 from tests.probes import metadata as probe_metadata
+from tests.proxy import Proxy
 
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
 
@@ -160,3 +162,30 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
     transport = ASGITransport(app=app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+@pytest.fixture
+async def round_trips(
+    app: FastAPI, client: AsyncClient, settings: Settings, no_pooler: None
+) -> AsyncIterator[Callable[..., Awaitable[int]]]:
+    """What a request costs on the wire: makes some of one kind, (method, path, body), and counts those of the last.
+
+    The others let its statements be compiled, and prepared on the one connection that there is.
+    """
+    proxy = Proxy(settings.database.url)
+    usual = app.state.database
+    async with proxy.listen() as url:
+        one = {"url": url, "pool_size": 1, "max_overflow": 0}
+        app.state.database = Database(settings.database.model_copy(update=one))
+
+        async def count(*requests: tuple[str, str, Any]) -> int:
+            before = 0
+            for method, path, body in requests:
+                before = proxy.round_trips
+                response = await client.request(method, path, json=body)
+                assert response.is_success, response.text
+            return proxy.round_trips - before
+
+        yield count
+        await app.state.database.close()
+        app.state.database = usual

@@ -7,13 +7,14 @@ from typing import Any
 from databases.core import Connection
 from databases.interfaces import Record
 from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.dml import UpdateBase
 
 from app.database import driver
 from app.database.defaults import with_defaults
 from app.database.errors import ReadOnlyServer, ReadOnlySession, Retryable, ServerGone, SessionClosed
 from app.database.guards import refuse_write
 from app.database.metrics import timed
-from app.database.raw import RawBackend, affected_rows
+from app.database.raw import RawBackend, RawConnection
 from app.database.translation import translated
 
 Query = ClauseElement | str
@@ -23,20 +24,27 @@ Values = dict[str, Any] | None
 class Session(Connection):
     """`databases.core.Connection` on one raw connection, for one task, until its unit of work ends."""
 
+    _connection: RawConnection
+
     def __init__(self, backend: RawBackend, raw: driver.RawConnection, *, writing: bool) -> None:
         super().__init__(database=None, backend=backend)  # type: ignore[arg-type]  # only its own acquiring needs one
-        self._connection._connection = raw  # type: ignore[attr-defined]  # every backend's name for it
+        self._connection._connection = raw  # every backend's name for it
         self._writing = writing
         self._open = True
         self._savepoints = 0
 
     async def fetch_all(self, query: Query, values: Values = None) -> list[Record]:
+        """`values` are those of each bindparam(): a statement that is made once costs least."""
         with self._guard(query):
-            return await super().fetch_all(query, values)
+            async with self._query_lock:
+                return await self._connection.fetch_all(*self._call(query, values))
 
     async def fetch_one(self, query: Query, values: Values = None) -> Record | None:
+        """The first row; `values` as in `fetch_all`."""
         with self._guard(query):
-            return await super().fetch_one(query, values)
+            async with self._query_lock:
+                record: Record | None = await self._connection.fetch_one(*self._call(query, values))
+                return record
 
     async def fetch_val(self, query: Query, values: Values = None, column: Any = 0) -> Any:
         with self._guard(query):
@@ -55,7 +63,7 @@ class Session(Connection):
         """Run an UPDATE or DELETE and return how many rows it matched, which the library does not tell."""
         with self._guard(query):
             async with self._query_lock:
-                return await affected_rows(self._connection, self._build_query(query, values))
+                return await self._connection.affected(self._build_query(query, values))
 
     # The library calls its generator an AsyncGenerator of mappings; what comes are records.
     async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Any]:  # type: ignore[override]
@@ -92,6 +100,13 @@ class Session(Connection):
             raise
         await self.execute(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}")
 
+    @classmethod
+    def _call(cls, query: Query, values: Values) -> tuple[ClauseElement, Values]:
+        """The statement and the values that are no part of it: what inserts or updates takes them in."""
+        if isinstance(query, UpdateBase):
+            return cls._build_query(query, values), None
+        return cls._build_query(query), values
+
     @staticmethod
     def _build_query(query: Query, values: Values = None) -> ClauseElement:
         return with_defaults(Connection._build_query(query, values))
@@ -107,7 +122,7 @@ class Session(Connection):
 
     def close(self) -> None:
         self._open = False
-        self._connection._connection = None  # type: ignore[attr-defined]  # as in __init__
+        self._connection._connection = None
 
 
 @contextmanager
