@@ -42,7 +42,8 @@ def test_the_messages_of_an_update_say_what_was_chosen_once_and_how_to_find_conf
     command = [sys.executable, "-m", "copier", "update", "--skip-answered", "--vcs-ref", LATER]
     done = subprocess.run(command, cwd=service, text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("chosen once", LATER, "git diff --name-only --diff-filter=U", "UPGRADING.md"):
+    versions = f"Updating to template version {LATER}.", f"is on template version {LATER}."
+    for part in (*versions, "chosen once", "git diff --name-only --diff-filter=U", "UPGRADING.md"):
         assert part in done.stderr
 
 
@@ -81,8 +82,8 @@ def test_the_weekly_check_opens_an_issue_for_a_release_unless_there_is_one(
 ) -> None:
     """The script of the workflow; `gh`, which needs GitHub, is stood in for by one that writes down what it is told."""
     service = scaffold(later, tmp_path / NAME, {}, NEXT)
-    workflow = yaml.safe_load((service / ".github" / "workflows" / "template.yml").read_text())
-    (script,) = [step["run"] for step in workflow["jobs"]["release"]["steps"] if "run" in step]
+    set_source(service, f"git+file://{later}")
+    script = weekly_check(service)
     command(tmp_path / "bin" / "uvx", f'shift; exec "{sys.executable}" -m copier "$@"')
     command(tmp_path / "bin" / "gh", f'[ $2 = list ] && echo {known} || echo "$4" >> {tmp_path}/opened')
     variables = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)}
@@ -96,6 +97,32 @@ def test_the_weekly_check_opens_an_issue_for_a_release_unless_there_is_one(
         commit(service, "Update")
         subprocess.run(["bash", "-ec", script], cwd=service, env=variables, check=True, capture_output=True)
         assert (tmp_path / "opened").read_text().splitlines() == opened * 2
+
+
+@pytest.mark.parametrize("source", ["/home/ada/template", "~/template", "../template"])
+def test_the_weekly_check_says_that_ci_cannot_reach_a_template_on_one_machine(
+    later: Path, tmp_path: Path, source: str
+) -> None:
+    """As a service has it whose team has scaffolded from a clone: not a failure each Monday."""
+    service = scaffold(later, tmp_path / NAME, {}, NEXT)
+    set_source(service, source)
+    shell = ["bash", "-ec", weekly_check(service)]
+    done = subprocess.run(shell, cwd=service, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("::notice::Not checked: _src_path in .copier-answers.yml is a path of one machine")
+
+
+def set_source(service: Path, source: str) -> None:
+    answers = service / ".copier-answers.yml"
+    answers.write_text(re.sub(r"^_src_path: .*$", f"_src_path: {source}", answers.read_text(), flags=re.MULTILINE))
+    commit(service, "Another address")
+
+
+def weekly_check(service: Path) -> str:
+    """The script of the workflow."""
+    workflow = yaml.safe_load((service / ".github" / "workflows" / "template.yml").read_text())
+    (script,) = [step["run"] for step in workflow["jobs"]["release"]["steps"] if "run" in step]
+    return str(script)
 
 
 def command(path: Path, script: str) -> None:
