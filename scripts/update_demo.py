@@ -1,5 +1,5 @@
-"""Shows `copier update` on a service that its team has edited: scaffolds the last release, works in it as a team does,
-updates it to the working tree, shows what came and what stayed, and runs the service's own tests on a real server.
+"""Shows `copier update` on a service that its team has edited: scaffolds the previous release, works in it as a team
+does, updates it to the working tree, shows what came and what stayed, and runs its own tests on a real server.
 
 What fails ends the demo with one sentence, after the end of what the failing command printed.
 """
@@ -35,12 +35,21 @@ def show_diff(service: Path, *paths: str) -> None:
         print(f"  ... and {len(shown) - LINES_OF_A_DIFF} lines more: git diff", flush=True)
 
 
+def previous(template: Path) -> str:
+    """The last release that renders something else than the working tree, which may be a release itself."""
+    tags = [str(release) for release in releases()]
+    different = [tag for tag in tags if git(template, "diff", "--name-only", tag, NEXT, "--", "copier.yml", "template")]
+    if not different:
+        raise CommandFailed("The working tree renders what each release renders: there is nothing to update")
+    return different[-1]
+
+
 def demonstrate(folder: Path, driver: str, access: str) -> Service:
-    last = releases()[-1]
     with step("A copy of the template, with its releases tagged", f"git clone . {folder}/template"):
         template = clone_with_releases(folder / "template")
+    last = previous(template)
     command = f"copier copy --vcs-ref {last} --defaults --data project_name={NAME} --data driver={driver} ..."
-    with step(f"A service of the last release, {last}", command):
+    with step(f"A service of the previous release, {last}", command):
         answers = {"driver": driver, "access": access, "ci": CI_OF_TEAM[TEAM]}
         service = render(template, folder / NAME, answers, str(last))
         commit(service, "Scaffold")

@@ -6,6 +6,7 @@ import pytest
 import releases
 from harness import commit, git
 from releases import LATEST, NEXT, OLDEST_SUPPORTED, MissingRelease, supported
+from update_demo import previous
 
 
 def repository(folder: Path, *subjects: str) -> Path:
@@ -56,3 +57,18 @@ def test_a_clone_has_every_release_as_an_annotated_tag_and_the_working_tree_as_t
     assert kinds == [f"tag {name}" for name in sorted([NEXT, *map(str, releases.releases())])]
     for release in releases.releases():
         assert git(versioned, "rev-parse", f"{release}^{{commit}}").strip() == release.commit
+
+
+def test_the_demo_starts_from_the_last_release_that_differs_from_the_working_tree(tmp_path: Path) -> None:
+    """On the commit of a release itself it would show an update that brings nothing."""
+    clone = releases.clone_with_releases(tmp_path / "template")
+    *_, last = releases.releases()
+    git(clone, "rm", "-r", "--quiet", "copier.yml", "template")
+    git(clone, "checkout", "--quiet", last.commit, "--", "copier.yml", "template")
+    git(clone, "commit", "--quiet", "--allow-empty", "--message", "As released")
+    git(clone, "tag", "--force", "--annotate", "--message", NEXT, NEXT)
+    assert previous(clone) in map(str, releases.releases()[:-1])
+    (clone / "template" / "later.py").touch()
+    commit(clone, "Differs")
+    git(clone, "tag", "--force", "--annotate", "--message", NEXT, NEXT)
+    assert previous(clone) == str(last)
