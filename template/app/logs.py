@@ -22,7 +22,8 @@ def configure_logging() -> None:
         handler.setFormatter(JsonFormatter(fields, rename_fields={"levelname": "level", "asctime": "time"}))
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    for logger in (logging.getLogger("uvicorn"), logging.getLogger("uvicorn.access")):
+    for name in ("uvicorn", "uvicorn.access"):
+        logger = logging.getLogger(name)
         if logger.handlers:  # none: the server was started with --no-access-log
             logger.handlers.clear()
             logger.propagate = True
