@@ -19,6 +19,9 @@ DRIVER = frozenset({"driver"})
 ACCESS = frozenset({"access"})
 DIFFERENT_PYTHON = {
     "app/database/backend.py": ACCESS,
+    "app/database/bulk/connection.py": ACCESS,
+    "app/database/bulk/on_conflict.py": DRIVER,
+    "app/database/bulk/statements.py": DRIVER,
     "app/database/defaults.py": ACCESS,
     "app/database/driver.py": DRIVER,
     "app/database/engine.py": ACCESS,
