@@ -140,8 +140,8 @@ async def test_a_default_that_only_the_server_can_make_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([probe(1), {"id": 2, "name": "two"}], "row 1 has no 'value'"),
-        ([probe(1), probe(2, made=1)], "row 1 has made"),
+        ([probe(1), {"id": 2, "name": "two"}], "row 1 has no value: all rows"),
+        ([probe(1), probe(2, made=1)], "row 1 has made too"),
         ([probe(1, nonsense=1)], "probes has no column nonsense"),
         ([{**probe(id), **({"made": 1} if id == BATCH + 7 else {})} for id in range(BATCH + 8)], f"row {BATCH + 7}"),
     ],

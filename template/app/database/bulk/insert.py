@@ -21,4 +21,4 @@ async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
 
 async def _insert(raw: driver.RawConnection, batch: Batch) -> int:
     await insert(raw, batch.table, batch)
-    return len(batch.rows)
+    return len(batch)

@@ -40,10 +40,10 @@ async def apply(
     except OF_A_ROW as error:
         if error.row is not None:
             raise
-        if len(batch.rows) == 1:
+        if len(batch) == 1:
             error.row = batch.numbers[0]
             raise
-    half = len(batch.rows) // 2
+    half = len(batch) // 2
     left = await apply(raw, batch.part(0, half), work)
     right = await apply(raw, batch.part(half), work)
     total: Result = left + right

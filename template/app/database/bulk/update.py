@@ -32,15 +32,13 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
 
 
 def _check_keys(batch: Batch, keys: tuple[Column[Any], ...], seen: set[tuple[Any, ...]]) -> None:
-    positions = batch.positions(keys)
     if not set(batch.columns) - set(keys):
         raise ValueError("the rows have nothing to set beside their key")
-    for index, row in zip(batch.numbers, batch.rows, strict=True):
-        value = tuple(row[position] for position in positions)
+    for number, value in zip(batch.numbers, batch.keys(keys), strict=True):
         if None in value:
-            raise InvalidValue(f"Row {index} has no key", row=index)
+            raise InvalidValue(f"Row {number} has no key", row=number)
         if value in seen:
-            raise InvalidValue(f"Row {index} has the key of an earlier row", row=index)
+            raise InvalidValue(f"Row {number} has the key of an earlier row", row=number)
         seen.add(value)
 
 

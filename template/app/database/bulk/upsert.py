@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -44,8 +44,8 @@ async def upsert(
     total = Upserted()
     async with all_or_nothing(session) as raw:
         async for batch in batches(target, rows):
-            batch.positions((*changing, *touched))  # that each row has them
-            for distinct in _distinct(batch, batch.positions(keys)):
+            batch.keys((*changing, *touched))  # that each row has them
+            for distinct in _distinct(batch, keys):
                 total += await apply(raw, distinct, partial(_upsert, keys, changing, touched))
     return total
 
@@ -55,22 +55,20 @@ Columns = Sequence[Column[Any]]
 
 async def _upsert(keys: Columns, update: Columns, touch: Columns, raw: driver.RawConnection, batch: Batch) -> Upserted:
     inserted, updated = await insert_or_update(raw, batch, keys, update, touch if update else ())
-    return Upserted(inserted, updated, len(batch.rows) - inserted - updated)
+    return Upserted(inserted, updated, len(batch) - inserted - updated)
 
 
-def _distinct(batch: Batch, positions: Sequence[int]) -> Iterator[Batch]:
+def _distinct(batch: Batch, keys: Columns) -> Iterator[Batch]:
     """The batch, divided so that no key comes twice in a part: no server can update a row twice in one statement."""
     times: Counter[tuple[Any, ...]] = Counter()
     parts: list[list[int]] = []
-    for index, row in enumerate(batch.rows):
-        key = tuple(row[position] for position in positions)
-        part = 0 if None in key else times[key]  # NULL equals nothing
+    for place, key in enumerate(batch.keys(keys)):
+        number = 0 if None in key else times[key]  # NULL equals nothing
         times[key] += 1
-        if part == len(parts):
+        if number == len(parts):
             parts.append([])
-        parts[part].append(index)
+        parts[number].append(place)
     if len(parts) == 1:
         yield batch
-        return
-    for part_ in parts:
-        yield replace(batch, rows=[batch.rows[i] for i in part_], numbers=[batch.numbers[i] for i in part_])
+    else:
+        yield from map(batch.pick, parts)

@@ -25,14 +25,14 @@ async def insert_or_update(
     raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
 ) -> tuple[int, int]:
     """How many were inserted and updated."""
-    positions = batch.positions(keys)
+    keyed = [None not in key for key in batch.keys(keys)]
     inserted = updated = done = 0
     head, tail = insert_into(batch.table, batch), _on_duplicate_key(batch, keys, update, touch)
     for values in packets(raw, batch):
         # Of a single row the server does not say whether it was there. It is sent twice: the second changes nothing.
-        if len(values) == 1 and all(batch.rows[done][position] is not None for position in positions):
+        done += len(values)
+        if len(values) == 1 and keyed[done - 1]:
             values = values * 2
-            done -= 1
         with sending(raw, head + tail):
             try:
                 affected = await raw.query(head + ",".join(values) + tail)
@@ -45,7 +45,6 @@ async def insert_or_update(
         found = _DUPLICATES.search(raw._result.message)
         inserted += len(values) - (int(found[1]) if found else 0)
         updated += affected - len(values)
-        done += len(values)
     return inserted, updated
 
 

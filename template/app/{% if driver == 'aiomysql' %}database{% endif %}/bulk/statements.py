@@ -33,7 +33,7 @@ def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
     escape = raw.escape
     values: list[str] = []
     size = 0
-    for row in batch.rows:
+    for row in batch.rows():
         text = f"({','.join(map(escape, row))})"
         length = len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
         if values and size + length > PACKET:

@@ -15,7 +15,7 @@ async def insert(raw: driver.RawConnection, table: Table, batch: Batch) -> None:
     names = [column.name for column in batch.columns]
     with sending(raw, f"COPY {table.fullname}"):
         try:
-            await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=batch.rows)
+            await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=batch.rows())
         except (TypeError, ValueError, ArithmeticError) as error:  # of the encoding; asyncpg names it elsewhere only
             raise InvalidValue from error
 
