@@ -15,7 +15,7 @@ from app.database.bulk.rows import is_unique
 from app.database.database import Database
 from app.database.errors import Unavailable
 
-PAGE = 2_000
+PAGE = 1_000
 
 
 async def stream(
