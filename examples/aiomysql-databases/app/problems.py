@@ -74,7 +74,12 @@ async def _database_error(request: Request, error: Exception) -> Response:
         logger.error("%s: %s %s: %r", error, *where, error.__cause__, exc_info=traceback)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()
     return problem(
-        error.status, type=f"urn:problem:{name}", title=error.title, detail=_detail(error), constraint=error.constraint
+        error.status,
+        type=f"urn:problem:{name}",
+        title=error.title,
+        detail=_detail(error),
+        constraint=error.constraint,
+        row=error.row,
     )
 
 

@@ -144,7 +144,8 @@ async def probe_database(probe_table: None, settings: Settings) -> AsyncIterator
     for database in made:
         await database.close()
     async with _connected(settings) as connection:
-        await driver.scalar(connection, "DELETE FROM probes")
+        for name in probe_metadata.tables:
+            await driver.scalar(connection, f"DELETE FROM {name}")
 
 
 @asynccontextmanager

@@ -5,8 +5,10 @@ import random
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.sql import ClauseElement
 
 from app.database import ServerGone, Session, driver
 from tests.statements import rows, value
@@ -47,6 +49,23 @@ async def open_transactions(connection: driver.RawConnection) -> int:
     active = [part for part in status.split("---TRANSACTION")[1:] if " ACTIVE " in part.partition("\n")[0]]
     ids = [found[1] for part in active if (found := re.search(r"thread id (\d+)", part))]
     return await _count(connection, f"{_SESSIONS} AND id IN ({', '.join(ids)})") if ids else 0
+
+
+ANALYZE = "ANALYZE TABLE {}"
+
+
+async def rows_read(session: Session, table: str) -> int:
+    """How many rows this session has read so far, of any table but those of the server's own."""
+    counters = await rows(session, text("SHOW SESSION STATUS LIKE 'Handler_read%'"))
+    return sum(int(count) for name, count in counters if name not in ("Handler_read_rnd_next", "Handler_read_rnd"))
+
+
+async def plan(session: Session, query: ClauseElement) -> str:
+    """How the server runs a query."""
+    dialect: Any = make_url(f"{driver.DIALECT}://").get_dialect()
+    literal = query.compile(dialect=dialect(), compile_kwargs={"literal_binds": True})
+    explained = await rows(session, text("EXPLAIN " + str(literal).replace(":", "\\:")))
+    return "\n".join(str(line) for line in explained)
 
 
 async def running(connection: driver.RawConnection, part: str) -> int:

@@ -51,6 +51,16 @@ probes = Table(
     CheckConstraint("value < 1000000", name="value"),
 )
 
+numbered = Table(
+    "numbered",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("code", String(20), nullable=False, unique=True),
+    Column("nick", String(20), unique=True),
+    Column("value", Integer),
+    Column("changed", Integer, default=1),
+)
+
 
 def probe(id: int, **values: object) -> dict[str, object]:
     """A row that is valid in every column."""

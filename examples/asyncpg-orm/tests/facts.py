@@ -2,11 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
+from sqlalchemy.sql import ClauseElement
 
 from app.database import Session, UniqueViolation, driver
-from tests.statements import run, value
+from tests.statements import rows, run, value
 
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
@@ -28,6 +30,23 @@ async def connections(connection: driver.RawConnection) -> int:
 async def open_transactions(connection: driver.RawConnection) -> int:
     """How many sessions of the database are in a transaction and idle."""
     return int(await driver.scalar(connection, f"SELECT count(*) {_SESSIONS} AND state LIKE 'idle in transaction%'"))
+
+
+ANALYZE = "ANALYZE {}"
+
+
+async def rows_read(session: Session, table: str) -> int:
+    """How many rows of the table this transaction has read so far."""
+    counters = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables WHERE relname = :table"
+    return int(await value(session, text(counters).bindparams(table=table)) or 0)
+
+
+async def plan(session: Session, query: ClauseElement) -> str:
+    """How the server runs a query."""
+    dialect: Any = make_url(f"{driver.DIALECT}://").get_dialect()
+    literal = query.compile(dialect=dialect(), compile_kwargs={"literal_binds": True})
+    explained = await rows(session, text("EXPLAIN " + str(literal).replace(":", "\\:")))
+    return "\n".join(str(line) for (line,) in explained)
 
 
 async def running(connection: driver.RawConnection, part: str) -> int:

@@ -14,7 +14,8 @@ from app.database.connector import Connector
 from app.database.isolation import IsolationLevel
 from app.database.pool import Pool
 from app.database.raw import RawBackend
-from app.database.session import Session, errors_of
+from app.database.session import Session
+from app.database.translation import errors_of
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings

@@ -5,9 +5,10 @@ list of 100 alike).
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam, delete, or_, select
+from sqlalchemy import Select, bindparam, delete, or_, select
 
 from app.database import Session
 from app.developers import models
@@ -34,8 +35,23 @@ async def get(session: Session, id: int) -> Developer | None:
     return Developer.model_validate(row) if row else None
 
 
+async def existing(session: Session, ids: set[int]) -> set[int]:
+    """Those of the ids that there are."""
+    query = select(models.Developer.id).where(models.Developer.id.in_(ids))
+    return set(await session.scalars(query))
+
+
 async def page(session: Session, *, specialty: str | None, limit: int, cursor: str | None) -> Page[Developer]:
     """Developers by name, then id, in the server's collation."""
+    result = await session.execute(page_query(specialty=specialty, limit=limit, cursor=cursor))
+    names = tuple(result.keys())  # dictionaries made by zip: mappings() and attributes take three times as long
+    found = _DEVELOPERS.validate_python([dict(zip(names, values, strict=True)) for values in result])
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+
+
+def page_query(*, specialty: str | None, limit: int, cursor: str | None) -> Select[Any]:
+    """The rows of a page, and one more where another page follows."""
     row = _TABLE.c
     query = select(_TABLE).order_by(row.name, row.id).limit(limit + 1)
     if specialty is not None:
@@ -44,11 +60,7 @@ async def page(session: Session, *, specialty: str | None, limit: int, cursor: s
         name, id = decode_cursor(cursor, _PAGE_KEY)
         # Not (name, id) > (...): for a row comparison MySQL and MariaDB walk the whole index.
         query = query.where(row.name >= name, or_(row.name > name, row.id > id))
-    result = await session.execute(query)
-    names = tuple(result.keys())  # dictionaries made by zip: mappings() and attributes take three times as long
-    found = _DEVELOPERS.validate_python([dict(zip(names, values, strict=True)) for values in result])
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+    return query
 
 
 async def change(session: Session, id: int, patch: DeveloperPatch) -> Developer | None:

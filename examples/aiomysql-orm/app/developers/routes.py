@@ -3,11 +3,12 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from app.database import ReadSession, WriteSession
-from app.developers import queries
+from app.developers import bulk_routes, queries
 from app.developers.schemas import Developer, DeveloperCreate, DeveloperPatch, Id, Specialty
 from app.pagination import Cursor, Limit, Page
 
 router = APIRouter(prefix="/developers", tags=["developers"])
+router.include_router(bulk_routes.router)  # before /{id}, which would take its paths for ids
 
 
 @router.post("", status_code=201)

@@ -13,9 +13,10 @@ class DatabaseError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "The database refused the statement"
 
-    def __init__(self, detail: str | None = None, *, constraint: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, constraint: str | None = None, row: int | None = None) -> None:
         super().__init__(detail or self.title)
         self.constraint = constraint
+        self.row = row  # of several that were given: the first one at fault, from 0
 
 
 class UniqueViolation(DatabaseError):

@@ -11,11 +11,11 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from app.database import driver
 from app.database.defaults import with_defaults
-from app.database.errors import ReadOnlyServer, ReadOnlySession, Retryable, ServerGone, SessionClosed
+from app.database.errors import ReadOnlySession, SessionClosed
 from app.database.guards import refuse_write
 from app.database.metrics import timed
 from app.database.raw import RawBackend, RawConnection
-from app.database.translation import translated
+from app.database.translation import errors_of
 
 Query = ClauseElement | str
 Values = dict[str, Any] | None
@@ -123,17 +123,3 @@ class Session(Connection):
     def close(self) -> None:
         self._open = False
         self._connection._connection = None
-
-
-@contextmanager
-def errors_of(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
-    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
-    try:
-        with translated(writing=writing):
-            yield
-    except Retryable:
-        driver.doom(raw)
-        raise
-    except (ServerGone, ReadOnlyServer):  # after a failover the next connection finds the new primary
-        driver.terminate(raw)
-        raise

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ssl import SSLCertVerificationError
 
+from app.database import driver
 from app.database.error_codes import classify
-from app.database.errors import AccessDenied, DatabaseError, ReadOnlyServer, ReadOnlySession
+from app.database.errors import AccessDenied, DatabaseError, ReadOnlyServer, ReadOnlySession, Retryable, ServerGone
 
 
 def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
@@ -32,3 +33,17 @@ def translated(*, writing: bool) -> Iterator[None]:
         if ours is None or ours is error:
             raise
         raise ours from error
+
+
+@contextmanager
+def errors_of(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
+    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
+    try:
+        with translated(writing=writing):
+            yield
+    except Retryable:
+        driver.doom(raw)
+        raise
+    except (ServerGone, ReadOnlyServer):  # after a failover the next connection finds the new primary
+        driver.terminate(raw)
+        raise

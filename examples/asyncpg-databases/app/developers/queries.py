@@ -1,9 +1,10 @@
 """What is asked of developers. Records stay in here: what leaves is a schema, which outlives the session."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import Select, bindparam, delete, insert, or_, select, update
 
 from app.database import Session
 from app.developers.models import developers
@@ -28,8 +29,21 @@ async def get(session: Session, id: int) -> Developer | None:
     return Developer.model_validate(row._mapping) if row else None
 
 
+async def existing(session: Session, ids: set[int]) -> set[int]:
+    """Those of the ids that there are."""
+    return {row["id"] for row in await session.fetch_all(select(developers.c.id).where(developers.c.id.in_(ids)))}
+
+
 async def page(session: Session, *, specialty: str | None, limit: int, cursor: str | None) -> Page[Developer]:
     """Developers by name, then id, in the server's collation."""
+    records = await session.fetch_all(page_query(specialty=specialty, limit=limit, cursor=cursor))
+    found = _DEVELOPERS.validate_python([record._mapping for record in records])
+    last = found[limit - 1] if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+
+
+def page_query(*, specialty: str | None, limit: int, cursor: str | None) -> Select[Any]:
+    """The rows of a page, and one more where another page follows."""
     row = developers.c
     query = select(developers).order_by(row.name, row.id).limit(limit + 1)
     if specialty is not None:
@@ -38,9 +52,7 @@ async def page(session: Session, *, specialty: str | None, limit: int, cursor: s
         name, id = decode_cursor(cursor, _PAGE_KEY)
         # Not (name, id) > (...): for a row comparison MySQL and MariaDB walk the whole index.
         query = query.where(row.name >= name, or_(row.name > name, row.id > id))
-    found = _DEVELOPERS.validate_python([record._mapping for record in await session.fetch_all(query)])
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
+    return query
 
 
 async def change(session: Session, id: int, patch: DeveloperPatch) -> Developer | None:

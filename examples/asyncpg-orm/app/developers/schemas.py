@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, StringConstraints
 
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
@@ -28,6 +28,24 @@ class DeveloperPatch(BaseModel):
     name: Name = ""
     email: Email = ""
     specialty: Specialty = ""
+
+
+class DeveloperChange(DeveloperPatch):
+    """One of many: only the fields that are given change."""
+
+    id: Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+
+class BulkCreated(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    inserted: int
+    updated: int
+    skipped: int
+
+
+class BulkChanged(BaseModel):
+    updated: int
 
 
 class Developer(BaseModel):

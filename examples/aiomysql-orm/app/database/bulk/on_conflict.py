@@ -1,0 +1,69 @@
+"""INSERT ... ON DUPLICATE KEY UPDATE of many rows. By itself it acts on a conflict with any key and says little of what
+it did; here it fails on another key than the one that was meant, and the numbers are true.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pymysql
+from sqlalchemy import Column
+
+from app.database import driver
+from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.sending import sending
+from app.database.bulk.statements import insert_into, packets
+from app.database.errors import UniqueViolation
+
+Columns = Sequence[Column[Any]]
+
+_DUPLICATES = re.compile(rb"Duplicates: (\d+)")
+_OUT_OF_RANGE = 1690
+
+
+async def insert_or_update(
+    raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
+) -> tuple[int, int]:
+    """How many were inserted and updated."""
+    keyed = [None not in key for key in batch.keys(keys)]
+    inserted = updated = done = 0
+    head, tail = insert_into(batch.table, batch), _on_duplicate_key(batch, keys, update, touch)
+    for values in packets(raw, batch):
+        # Of a single row the server does not say whether it was there. It is sent twice: the second changes nothing.
+        done += len(values)
+        if len(values) == 1 and keyed[done - 1]:
+            values = values * 2
+        with sending(raw, head + tail):
+            try:
+                affected = await raw.query(head + ",".join(values) + tail)
+            except pymysql.err.DatabaseError as error:
+                if error.args[0] == _OUT_OF_RANGE:
+                    raise UniqueViolation from error
+                raise
+        # A new row counts once; one that was there counts once, or twice if it changed (CLIENT.FOUND_ROWS), and is one
+        # of the duplicates, which only the text of the answer has.
+        found = _DUPLICATES.search(raw._result.message)
+        inserted += len(values) - (int(found[1]) if found else 0)
+        updated += affected - len(values)
+    return inserted, updated
+
+
+def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Columns) -> str:
+    """Assignments take effect from left to right, so what depends on old values comes first."""
+    quote = dialect.identifier_preparer.quote
+    table = dialect.identifier_preparer.format_table(batch.table)
+
+    def old(column: Column[Any]) -> str:
+        return f"{table}.{quote(column.name)}"
+
+    def new(column: Column[Any]) -> str:  # each server reads its own comment; MySQL would warn of VALUES()
+        return f"/*!80020 given.{quote(column.name)} *//*M! VALUES({quote(column.name)}) */"
+
+    meant = " AND ".join(f"COALESCE({old(key)} = {new(key)}, FALSE)" for key in keys)
+    same = " AND ".join(f"{old(column)} <=> {new(column)}" for column in update)
+    key = keys[0]
+    # Of no effect, but out of range for a row that is there by another key.
+    assignments = [f"{old(key)} = IF(~0 + (NOT ({meant})), {old(key)}, {old(key)})"]
+    assignments += [f"{old(column)} = IF({same}, {old(column)}, {new(column)})" for column in touch]
+    assignments += [f"{old(column)} = {new(column)}" for column in update]
+    return f" /*!80020 AS given */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}"

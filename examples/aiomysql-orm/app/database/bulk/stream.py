@@ -1,0 +1,58 @@
+"""Reading any number of rows in bounded memory: keyset pages, each in a short read session of its own.
+
+So a long export holds no connection while its client is slow or gone, needs no transaction that outlives the time
+limits, and goes on after a restart of the server; a page that is stuck ends at the limits of any statement.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import stamina
+from sqlalchemy import Column, Select, and_, or_
+
+from app.database.bulk.connection import fetch
+from app.database.bulk.rows import is_unique
+from app.database.database import Database
+from app.database.errors import Unavailable
+
+PAGE = 1_000
+
+
+async def stream(
+    database: Database, query: Select[Any], *, key: Sequence[Column[Any]], page: int = PAGE, primary: bool = False
+) -> AsyncIterator[Sequence[Any]]:
+    """The rows of `query`, which selects columns, in the order of `key`: lists of up to `page` rows.
+
+    `key` are columns of the query that are unique together and never NULL. A row that is there all the while comes
+    once; one that is added, changed or removed meanwhile comes as it is when its page is read, or not. Like any read
+    it may use the replica. Raises ValueError for a key that is not unique, else the errors of a SELECT; while the
+    database is unavailable, a page that is not the first is asked for again for some seconds.
+    """
+    if not is_unique(key):
+        raise ValueError(f"{', '.join(column.key for column in key)} is no key of {key[0].table.name}")
+    ordered = query.order_by(None).order_by(*key).limit(page)
+    last: tuple[Any, ...] = ()
+    while True:
+        async for attempt in stamina.retry_context(on=Unavailable, attempts=6 if last else 1, timeout=None):
+            with attempt:
+                async with database.read(primary=primary) as session:
+                    rows = await fetch(session, ordered.where(_after(key, last)) if last else ordered)
+        if rows:
+            yield rows
+        if len(rows) < page:
+            return
+        last = tuple(rows[-1][position] for position in _positions(query, key))
+
+
+def _after(key: Sequence[Column[Any]], last: tuple[Any, ...]) -> Any:
+    """Not a row comparison, for which some servers walk the whole index."""
+    further = (
+        and_(*(k == value for k, value in zip(key[:n], last[:n], strict=True)), key[n] > last[n])
+        for n in range(len(key))
+    )
+    return and_(key[0] >= last[0], or_(*further))
+
+
+def _positions(query: Select[Any], key: Sequence[Column[Any]]) -> list[int]:
+    selected = list(query.selected_columns)
+    return [selected.index(column) for column in key]

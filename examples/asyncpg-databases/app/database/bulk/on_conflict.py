@@ -1,0 +1,48 @@
+"""INSERT ... ON CONFLICT of many rows, from a temporary table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from app.database import driver
+from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.sending import sending
+from app.database.bulk.statements import staged
+from app.database.errors import UniqueViolation
+
+Columns = Sequence[Column[Any]]
+
+
+async def insert_or_update(
+    raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
+) -> tuple[int, int]:
+    """How many were inserted and updated."""
+    async with staged(raw, batch) as given:
+        inserting = insert(batch.table).from_select([c.name for c in batch.columns], select(given), False)
+        if update:
+            inserting = inserting.on_conflict_do_update(
+                index_elements=list(keys),
+                set_={column.name: inserting.excluded[column.name] for column in (*update, *touch)},
+                where=or_(*(_differ(column, inserting.excluded[column.name]) for column in update)),
+            )
+        else:
+            inserting = inserting.on_conflict_do_nothing(index_elements=list(keys))
+        # A row that is new was never locked or deleted by a transaction; from PostgreSQL 18 on, `old IS NULL` says so.
+        done = inserting.returning(literal_column("xmax = 0").label("is_new")).cte("done")
+        counts = select(func.count().filter(done.c.is_new), func.count().filter(~done.c.is_new))
+        text = str(counts.select_from(done).compile(dialect=dialect))
+        with sending(raw, text):
+            try:
+                inserted, updated = await raw.fetchrow(text)
+            except asyncpg.CardinalityViolationError as error:  # by a collation, say, that ignores case
+                raise UniqueViolation("Two of the rows have keys that the server takes for the same") from error
+        return inserted, updated
+
+
+def _differ(old: Column[Any], new: ColumnElement[Any]) -> ColumnElement[bool]:
+    if isinstance(old.type, JSON) and not isinstance(old.type, JSONB):  # json has no equality
+        return cast(old, Text).is_distinct_from(cast(new, Text))
+    return old.is_distinct_from(new)

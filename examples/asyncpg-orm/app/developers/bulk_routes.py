@@ -1,0 +1,37 @@
+"""Developers over HTTP by the thousand. The rows come before the session: a slow upload holds no connection."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import StreamingResponse
+
+from app.bodies import RowsBody
+from app.database import CurrentDatabase, WriteSession
+from app.developers import bulk_queries
+from app.developers.bulk_queries import OnConflict
+from app.developers.schemas import BulkChanged, BulkCreated, DeveloperChange, DeveloperCreate
+from app.ndjson import MEDIA_TYPE, ndjson
+
+router = APIRouter()
+
+new_rows = RowsBody(DeveloperCreate)
+changed_rows = RowsBody(DeveloperChange)
+
+
+@router.post("/bulk", status_code=201, openapi_extra=new_rows.openapi)
+async def create_developers(
+    rows: Annotated[list[DeveloperCreate], Depends(new_rows)], session: WriteSession, on_conflict: OnConflict = "fail"
+) -> BulkCreated:
+    return BulkCreated.model_validate(await bulk_queries.create_all(session, rows, on_conflict))
+
+
+@router.patch("/bulk", openapi_extra=changed_rows.openapi)
+async def change_developers(
+    rows: Annotated[list[DeveloperChange], Depends(changed_rows)], session: WriteSession
+) -> BulkChanged:
+    return BulkChanged(updated=await bulk_queries.change_all(session, rows))
+
+
+@router.get("/export", response_class=StreamingResponse, responses={200: {"content": {MEDIA_TYPE: {}}}})
+async def export_developers(database: CurrentDatabase) -> StreamingResponse:
+    return await ndjson(bulk_queries.export(database))

@@ -1,0 +1,29 @@
+"""Answers of any length: a JSON document a line, page by page, as fast as the client reads.
+
+What fails before the first page is an ordinary problem. What fails later ends the connection without the end of the
+body, so that the client sees an error and never takes a part for the whole.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from pydantic import BaseModel
+from starlette.responses import StreamingResponse
+
+MEDIA_TYPE = "application/x-ndjson"
+
+
+async def ndjson(pages: AsyncIterator[Sequence[BaseModel]]) -> StreamingResponse:
+    """The response, once the first page is there."""
+    nothing: Sequence[BaseModel] = []  # no tuple: python/cpython#128078
+    first = await anext(pages, nothing)
+
+    async def lines() -> AsyncIterator[str]:
+        yield _lines(first)
+        async for page in pages:
+            yield _lines(page)
+
+    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+
+
+def _lines(page: Sequence[BaseModel]) -> str:
+    return "".join(f"{item.model_dump_json()}\n" for item in page)
