@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     name: question for name, question in CONFIGURATION.items() if not name.startswith("_")
 }
 SEEDS: tuple[str, ...] = tuple(re.findall(r"^/(\S+)$", "\n".join(CONFIGURATION["_exclude"]), re.MULTILINE))
-"""What is the team's after the first render: the files, and the folders with a slash at their end."""
+"""What is the team's after the first render: files, with wildcards, and folders, with a slash at their end."""
 NAME = "orders-api"
 DRIVERS = ("asyncpg", "aiomysql")
 ACCESS_STYLES = ("orm", "databases")
@@ -97,4 +98,4 @@ def answers_of(service: Path) -> dict[str, Any]:
 
 
 def is_seed(path: str) -> bool:
-    return any(path.startswith(seed) if seed.endswith("/") else path == seed for seed in SEEDS)
+    return any(path.startswith(seed) if seed.endswith("/") else fnmatchcase(path, seed) for seed in SEEDS)

@@ -64,7 +64,8 @@ def _shown(rows: RowFile[DeveloperCreate], file: BinaryIO) -> Iterator[Developer
     for row in rows:
         if monotonic() - shown > 0.2:
             shown = monotonic()
-            share = f"{'#' * int(30 * file.tell() / size):30} {file.tell() / size:4.0%}  " if size else ""
+            done = file.tell() / size if size else 0
+            share = f"{'#' * int(30 * done):30} {100 * done:3.0f} %  " if size else ""
             print(f"\r{share}{len(rows):,} rows", end="", file=sys.stderr, flush=True)
         yield row
     print(f"\r{len(rows):,} rows read, storing the last of them".ljust(60), file=sys.stderr)
