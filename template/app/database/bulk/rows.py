@@ -17,6 +17,7 @@ Target: TypeAlias = Table | type[Any]
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 Names: TypeAlias = str | Sequence[str]
+Columns: TypeAlias = Sequence[Column[Any]]
 
 BATCH = 10_000
 
@@ -67,21 +68,26 @@ def columns_of(target: Target) -> tuple[Table, dict[str, Column[Any]]]:
     return table, {a.key: a.columns[0] for a in mapper.column_attrs if a.columns[0].table is table}
 
 
-def chosen(target: Target, names: Names) -> tuple[Column[Any], ...]:
+def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:
     """The columns of these names. Raises ValueError for one that the table does not have."""
     table, columns = columns_of(target)
-    names = (names,) if isinstance(names, str) else tuple(names)
-    if unknown := [name for name in names if name not in columns]:
+    wanted = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+    if unknown := [name for name in wanted if name not in columns]:
         raise ValueError(f"{table.name} has no column {', '.join(unknown)}")
-    return tuple(columns[name] for name in names)
+    return tuple(columns[name] for name in wanted)
 
 
-def is_unique(columns: Sequence[Column[Any]]) -> bool:
+def names(columns: Iterable[Column[Any]]) -> str:
+    """As they stand in a statement."""
+    return ", ".join(dialect.identifier_preparer.quote(column.name) for column in columns)
+
+
+def is_unique(columns: Columns) -> bool:
     """Whether the table says that these columns together are unique."""
-    table, names = columns[0].table, {column.name for column in columns}
+    table, together = columns[0].table, {column.name for column in columns}
     keys = [c.columns for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
     keys += [index.columns for index in table.indexes if index.unique]
-    return any({column.name for column in key} == names for key in keys)
+    return any({column.name for column in key} == together for key in keys)
 
 
 async def batches(
