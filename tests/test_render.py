@@ -40,6 +40,7 @@ DIFFERENT_PYTHON = {
     "tests/facts.py": DRIVER,
     "tests/statements.py": ACCESS,
     "tests/test_compiled_statements.py": ACCESS,
+    "tests/test_bulk_join.py": DRIVER,
     "tests/test_entities.py": ACCESS,
     "tests/test_iterate.py": ACCESS,
 }

@@ -9,7 +9,6 @@ from app.database import Database, ForeignKeyViolation, InvalidValue, UniqueViol
 from app.database.bulk import bulk_insert, bulk_update
 from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
-from tests import facts
 from tests.probes import RICH, numbered, probe, probes
 from tests.proxy import Proxy
 from tests.statements import rows, run
@@ -116,17 +115,6 @@ async def test_values_that_move_from_row_to_row_are_stored_where_some_order_allo
         moved = [{"id": 1, "name": "d"}, {"id": 2, "name": "a"}, {"id": 3, "name": "b"}]
         assert await bulk_update(session, probes, moved, key="id") == 3
         assert await rows(session, select(probes.c.name).order_by(probes.c.id)) == [("d",), ("a",), ("b",)]
-
-
-async def test_the_rows_that_are_read_grow_with_their_number_and_not_with_its_square(
-    probe_database: MakeDatabase,
-) -> None:
-    """Of a table that has just been filled, a server has no statistics."""
-    async with probe_database().transaction() as session:
-        await bulk_insert(session, probes, (probe(id) for id in range(1000)))
-        before = await facts.rows_read(session, "probes")
-        await bulk_update(session, probes, [{"id": id, "value": 7} for id in range(1000)], key="id")
-        assert await facts.rows_read(session, "probes") - before < 10_000
 
 
 @pytest.mark.usefixtures("no_pooler")
