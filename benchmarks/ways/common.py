@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 sys.path.insert(0, os.getcwd())  # noqa: PTH109  # the service's folder
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, select
+
 from app.database import Database, driver
 from app.database.bulk import bulk_insert
 from app.database.bulk.connection import raw_connection
 from app.settings import DatabaseSettings
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, select
 
 INSERTED, UPDATED, STORED = 50_000, 10_000, 50_000
 LIMITS = {"transaction_timeout": 600, "statement_timeout": 600}

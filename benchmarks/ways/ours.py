@@ -1,7 +1,8 @@
 """The service's own functions, in either access style."""
 
-from app.database.bulk import bulk_insert, bulk_update, upsert
 from common import Context, people, stored, way
+
+from app.database.bulk import bulk_insert, bulk_update, upsert
 
 
 @way("insert", "bulk_insert")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from app.database import Database, DatabaseError, InvalidValue, Session
@@ -16,6 +17,7 @@ from app.models import metadata
 OnConflict = Literal["fail", "skip", "update"]
 
 developers = metadata.tables["developers"]
+_DEVELOPERS = TypeAdapter(list[Developer])
 
 
 class UnknownDeveloper(DatabaseError):
@@ -61,4 +63,4 @@ async def change_all(session: Session, changes: Sequence[DeveloperChange]) -> in
 async def export(database: Database) -> AsyncIterator[Sequence[Developer]]:
     """All developers, by id."""
     async for page in stream(database, select(*developers.c), key=[developers.c.id]):
-        yield [Developer.model_validate(row) for row in page]
+        yield _DEVELOPERS.validate_python([dict(row._mapping) for row in page])

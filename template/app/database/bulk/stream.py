@@ -10,8 +10,8 @@ from typing import Any
 import stamina
 from sqlalchemy import Select, and_, or_
 
+from app.database.bulk.columns import Columns, is_unique
 from app.database.bulk.connection import fetch
-from app.database.bulk.rows import Columns, is_unique
 from app.database.database import Database
 from app.database.errors import Unavailable
 

@@ -8,7 +8,8 @@ from sqlalchemy import update as update_of
 
 from app.database import driver
 from app.database.backend import Session
-from app.database.bulk.rows import Batch, Columns, Names, Rows, Target, batches, chosen, dialect
+from app.database.bulk.columns import Columns, Names, Target, chosen, dialect
+from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.statements import execute, staged
 from app.database.bulk.unit import all_or_nothing, apply
 from app.database.errors import InvalidValue

@@ -8,8 +8,9 @@ from typing import Any
 
 from app.database import driver
 from app.database.backend import Session
+from app.database.bulk.columns import Columns, Names, Target, chosen, is_unique
 from app.database.bulk.on_conflict import insert_or_update
-from app.database.bulk.rows import Batch, Columns, Names, Rows, Target, batches, chosen, is_unique
+from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.unit import all_or_nothing, apply
 
 

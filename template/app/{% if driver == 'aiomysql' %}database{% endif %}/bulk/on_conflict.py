@@ -9,7 +9,8 @@ import pymysql
 from sqlalchemy import Column
 
 from app.database import driver
-from app.database.bulk.rows import Batch, Columns, dialect
+from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.bulk.statements import insert_into, packets
 from app.database.errors import UniqueViolation

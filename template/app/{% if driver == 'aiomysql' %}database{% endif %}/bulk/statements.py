@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from sqlalchemy import Table
 
 from app.database import driver
-from app.database.bulk.rows import Batch, Columns, dialect, names
+from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 
 PACKET = 1_000_000  # bytes; servers take 4 MiB or more (max_allowed_packet)

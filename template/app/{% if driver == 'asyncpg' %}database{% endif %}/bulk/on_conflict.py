@@ -7,7 +7,8 @@ from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func, literal_co
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from app.database import driver
-from app.database.bulk.rows import Batch, Columns, dialect
+from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.bulk.statements import staged
 from app.database.errors import UniqueViolation

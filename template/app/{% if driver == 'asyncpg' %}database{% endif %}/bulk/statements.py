@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from sqlalchemy import Table
 
 from app.database import driver
-from app.database.bulk.rows import Batch, Columns, dialect, names
+from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.errors import InvalidValue
 

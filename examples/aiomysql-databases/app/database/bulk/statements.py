@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from sqlalchemy import Table
 
 from app.database import driver
-from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 
 PACKET = 1_000_000  # bytes; servers take 4 MiB or more (max_allowed_packet)
@@ -23,9 +24,7 @@ async def insert(raw: driver.RawConnection, table: Table, batch: Batch) -> None:
 
 
 def insert_into(table: Table, batch: Batch) -> str:
-    prepare = dialect.identifier_preparer
-    columns = ", ".join(prepare.quote(column.name) for column in batch.columns)
-    return f"INSERT INTO {prepare.format_table(table)} ({columns}) VALUES "
+    return f"INSERT INTO {dialect.identifier_preparer.format_table(table)} ({names(batch.columns)}) VALUES "
 
 
 def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
@@ -52,14 +51,12 @@ async def execute(raw: driver.RawConnection, text: str) -> int:
 
 
 @asynccontextmanager
-async def staged(raw: driver.RawConnection, batch: Batch) -> AsyncIterator[Table]:
+async def staged(raw: driver.RawConnection, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
     """The rows in a temporary table, whose columns have the types of the table's own."""
-    prepare, staging = dialect.identifier_preparer, batch.staging()
-    columns = ", ".join(prepare.quote(column.name) for column in batch.columns)
-    create = (
-        f"CREATE TEMPORARY TABLE {staging.name} AS SELECT {columns} FROM {prepare.format_table(batch.table)} LIMIT 0"
-    )
-    await execute(raw, create)
+    staging, source = batch.staging(), dialect.identifier_preparer.format_table(batch.table)
+    # With no index, a join without statistics compares each row of one table with each of the other.
+    create = f"CREATE TEMPORARY TABLE {staging.name} (INDEX ({names(keys)})) AS SELECT {names(batch.columns)}"
+    await execute(raw, f"{create} FROM {source} LIMIT 0")
     try:
         await insert(raw, staging, batch)
         yield staging

@@ -1,17 +1,16 @@
 """INSERT of many rows that may be there already and are then updated or skipped, with true numbers of what was done."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column
-
 from app.database import driver
 from app.database.backend import Session
+from app.database.bulk.columns import Columns, Names, Target, chosen, is_unique
 from app.database.bulk.on_conflict import insert_or_update
-from app.database.bulk.rows import Batch, Names, Rows, Target, batches, chosen, is_unique
+from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.unit import all_or_nothing, apply
 
 
@@ -48,9 +47,6 @@ async def upsert(
             for distinct in _distinct(batch, keys):
                 total += await apply(raw, distinct, partial(_upsert, keys, changing, touched))
     return total
-
-
-Columns = Sequence[Column[Any]]
 
 
 async def _upsert(keys: Columns, update: Columns, touch: Columns, raw: driver.RawConnection, batch: Batch) -> Upserted:

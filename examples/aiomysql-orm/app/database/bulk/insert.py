@@ -2,7 +2,8 @@
 
 from app.database import driver
 from app.database.backend import Session
-from app.database.bulk.rows import Batch, Rows, Target, batches
+from app.database.bulk.columns import Target
+from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.statements import insert
 from app.database.bulk.unit import all_or_nothing, apply
 

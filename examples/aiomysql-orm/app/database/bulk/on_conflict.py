@@ -3,19 +3,17 @@ it did; here it fails on another key than the one that was meant, and the number
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import pymysql
 from sqlalchemy import Column
 
 from app.database import driver
-from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.bulk.statements import insert_into, packets
 from app.database.errors import UniqueViolation
-
-Columns = Sequence[Column[Any]]
 
 _DUPLICATES = re.compile(rb"Duplicates: (\d+)")
 _OUT_OF_RANGE = 1690

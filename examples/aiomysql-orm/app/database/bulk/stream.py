@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import stamina
-from sqlalchemy import Column, Select, and_, or_
+from sqlalchemy import Select, and_, or_
 
+from app.database.bulk.columns import Columns, is_unique
 from app.database.bulk.connection import fetch
-from app.database.bulk.rows import is_unique
 from app.database.database import Database
 from app.database.errors import Unavailable
 
@@ -19,7 +19,7 @@ PAGE = 1_000
 
 
 async def stream(
-    database: Database, query: Select[Any], *, key: Sequence[Column[Any]], page: int = PAGE, primary: bool = False
+    database: Database, query: Select[Any], *, key: Columns, page: int = PAGE, primary: bool = False
 ) -> AsyncIterator[Sequence[Any]]:
     """The rows of `query`, which selects columns, in the order of `key`: lists of up to `page` rows.
 
@@ -44,7 +44,7 @@ async def stream(
         last = tuple(rows[-1][position] for position in _positions(query, key))
 
 
-def _after(key: Sequence[Column[Any]], last: tuple[Any, ...]) -> Any:
+def _after(key: Columns, last: tuple[Any, ...]) -> Any:
     """Not a row comparison, for which some servers walk the whole index."""
     further = (
         and_(*(k == value for k, value in zip(key[:n], last[:n], strict=True)), key[n] > last[n])
@@ -53,6 +53,6 @@ def _after(key: Sequence[Column[Any]], last: tuple[Any, ...]) -> Any:
     return and_(key[0] >= last[0], or_(*further))
 
 
-def _positions(query: Select[Any], key: Sequence[Column[Any]]) -> list[int]:
+def _positions(query: Select[Any], key: Columns) -> list[int]:
     selected = list(query.selected_columns)
     return [selected.index(column) for column in key]

@@ -8,21 +8,14 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, Table, UniqueConstraint, inspect, make_url
-from sqlalchemy.engine import Dialect
+from sqlalchemy import Column, MetaData, Table
 
-from app.database import driver
+from app.database.bulk.columns import Target, chosen, columns_of, dialect
 
-Target: TypeAlias = Table | type[Any]
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Iterable[Row] | AsyncIterable[Row]
-Names: TypeAlias = str | Sequence[str]
 
 BATCH = 10_000
-
-# To encode values and to quote names. "named": a % in a name stays a %.
-_dialect_of_driver: Any = make_url(f"{driver.DIALECT}://").get_dialect()
-dialect: Dialect = _dialect_of_driver(paramstyle="named")
 
 
 @dataclass(frozen=True)
@@ -56,32 +49,6 @@ class Batch:
     def staging(self) -> Table:
         """The temporary table that such rows go to on the server."""
         return Table("bulk_rows", MetaData(), *(Column(column.name, column.type) for column in self.columns))
-
-
-def columns_of(target: Target) -> tuple[Table, dict[str, Column[Any]]]:
-    """The table, and its columns by the names that rows use: those of the attributes, for a mapped class."""
-    if isinstance(target, Table):
-        return target, dict(target.columns.items())
-    mapper = inspect(target)
-    table = mapper.local_table
-    return table, {a.key: a.columns[0] for a in mapper.column_attrs if a.columns[0].table is table}
-
-
-def chosen(target: Target, names: Names) -> tuple[Column[Any], ...]:
-    """The columns of these names. Raises ValueError for one that the table does not have."""
-    table, columns = columns_of(target)
-    names = (names,) if isinstance(names, str) else tuple(names)
-    if unknown := [name for name in names if name not in columns]:
-        raise ValueError(f"{table.name} has no column {', '.join(unknown)}")
-    return tuple(columns[name] for name in names)
-
-
-def is_unique(columns: Sequence[Column[Any]]) -> bool:
-    """Whether the table says that these columns together are unique."""
-    table, names = columns[0].table, {column.name for column in columns}
-    keys = [c.columns for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
-    keys += [index.columns for index in table.indexes if index.unique]
-    return any({column.name for column in key} == names for key in keys)
 
 
 async def batches(

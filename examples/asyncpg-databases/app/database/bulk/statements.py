@@ -6,16 +6,17 @@ from contextlib import asynccontextmanager
 from sqlalchemy import Table
 
 from app.database import driver
-from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.errors import InvalidValue
 
 
 async def insert(raw: driver.RawConnection, table: Table, batch: Batch) -> None:
-    names = [column.name for column in batch.columns]
+    columns = [column.name for column in batch.columns]
     with sending(raw, f"COPY {table.fullname}"):
         try:
-            await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=batch.rows())
+            await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=batch.rows())
         except (TypeError, ValueError, ArithmeticError) as error:  # of the encoding; asyncpg names it elsewhere only
             raise InvalidValue from error
 
@@ -29,13 +30,11 @@ async def execute(raw: driver.RawConnection, text: str) -> int:
 
 
 @asynccontextmanager
-async def staged(raw: driver.RawConnection, batch: Batch) -> AsyncIterator[Table]:
-    """The rows in a temporary table, whose columns have the types of the table's own."""
-    prepare, staging = dialect.identifier_preparer, batch.staging()
-    columns = ", ".join(prepare.quote(column.name) for column in batch.columns)
-    source = prepare.format_table(batch.table)
-    create = f"CREATE TEMPORARY TABLE {staging.name} ON COMMIT DROP AS SELECT {columns} FROM {source} WITH NO DATA"
-    await execute(raw, create)
+async def staged(raw: driver.RawConnection, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
+    """The rows in a temporary table, whose columns have the types of the table's own. Joins by `keys` need no index."""
+    staging, source = batch.staging(), dialect.identifier_preparer.format_table(batch.table)
+    selected = f"SELECT {names(batch.columns)} FROM {source}"
+    await execute(raw, f"CREATE TEMPORARY TABLE {staging.name} ON COMMIT DROP AS {selected} WITH NO DATA")
     await insert(raw, staging, batch)
     yield staging
     await execute(raw, f"DROP TABLE {staging.name}")  # after an error the savepoint's rollback does it

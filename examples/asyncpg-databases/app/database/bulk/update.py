@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, and_
+from sqlalchemy import and_
 from sqlalchemy import update as update_of
 
 from app.database import driver
 from app.database.backend import Session
-from app.database.bulk.rows import Batch, Names, Rows, Target, batches, chosen, dialect
+from app.database.bulk.columns import Columns, Names, Target, chosen, dialect
+from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.statements import execute, staged
 from app.database.bulk.unit import all_or_nothing, apply
 from app.database.errors import InvalidValue
@@ -31,7 +32,7 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
     return matched
 
 
-def _check_keys(batch: Batch, keys: tuple[Column[Any], ...], seen: set[tuple[Any, ...]]) -> None:
+def _check_keys(batch: Batch, keys: Columns, seen: set[tuple[Any, ...]]) -> None:
     if not set(batch.columns) - set(keys):
         raise ValueError("the rows have nothing to set beside their key")
     for number, value in zip(batch.numbers, batch.keys(keys), strict=True):
@@ -42,8 +43,8 @@ def _check_keys(batch: Batch, keys: tuple[Column[Any], ...], seen: set[tuple[Any
         seen.add(value)
 
 
-async def _update(keys: tuple[Column[Any], ...], raw: driver.RawConnection, batch: Batch) -> int:
-    async with staged(raw, batch) as given:
+async def _update(keys: Columns, raw: driver.RawConnection, batch: Batch) -> int:
+    async with staged(raw, batch, keys) as given:
         values = {column.name: given.c[column.name] for column in batch.columns if column not in keys}
         joined = and_(*(column == given.c[column.name] for column in keys))
         return await execute(raw, str(update_of(batch.table).values(values).where(joined).compile(dialect=dialect)))

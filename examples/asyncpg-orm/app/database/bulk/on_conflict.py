@@ -1,6 +1,5 @@
 """INSERT ... ON CONFLICT of many rows, from a temporary table."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -8,19 +7,18 @@ from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func, literal_co
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from app.database import driver
-from app.database.bulk.rows import Batch, dialect
+from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.rows import Batch
 from app.database.bulk.sending import sending
 from app.database.bulk.statements import staged
 from app.database.errors import UniqueViolation
-
-Columns = Sequence[Column[Any]]
 
 
 async def insert_or_update(
     raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
 ) -> tuple[int, int]:
     """How many were inserted and updated."""
-    async with staged(raw, batch) as given:
+    async with staged(raw, batch, keys) as given:
         inserting = insert(batch.table).from_select([c.name for c in batch.columns], select(given), False)
         if update:
             inserting = inserting.on_conflict_do_update(

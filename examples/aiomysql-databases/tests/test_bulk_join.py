@@ -1,0 +1,32 @@
+"""What bulk_update joins has an index: of tables without statistics the server may else compare all rows with all."""
+
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from app.database import Database, driver
+from app.database.bulk import bulk_update
+from tests.probes import probes
+
+MakeDatabase = Callable[..., Database]
+
+
+async def test_the_temporary_table_has_an_index_of_the_keys(
+    probe_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10,000 rows of 50,000 took MariaDB 92 s without one, and 0.1 s with it."""
+    found: list[tuple[str, int]] = []
+
+    async def looking(raw: driver.RawConnection, text: str) -> int:
+        async with raw.cursor() as cursor:
+            await cursor.execute("SHOW INDEX FROM bulk_rows")
+            names = [column[0] for column in cursor.description]
+            indexes = [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+        found.extend((index["Column_name"], index["Seq_in_index"]) for index in indexes)
+        return 0
+
+    monkeypatch.setattr(sys.modules[bulk_update.__module__], "execute", looking)
+    async with probe_database().transaction() as session:
+        await bulk_update(session, probes, [{"name": "a", "value": 1, "amount": 2}], key=("name", "value"))
+    assert found == [("name", 1), ("value", 2)]
