@@ -1,4 +1,4 @@
-"""Which columns are meant: by the names that rows use, for a table as for a mapped class, and as statements write them."""
+"""Which columns are meant, by the names that rows use, of a table or a mapped class; how statements write them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
