@@ -33,6 +33,15 @@ def release(request: pytest.FixtureRequest) -> Release:
     return request.param
 
 
+@pytest.fixture
+def oldest() -> Release:
+    """For what one release is enough for, and the farthest one the hardest."""
+    try:
+        return supported()[0]
+    except MissingRelease as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def fresh(versioned: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The working tree's render of some answers. Tests only read it."""

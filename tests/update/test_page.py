@@ -62,9 +62,9 @@ def lines_of(diff: str) -> dict[str, Counter[Change]]:
 
 
 def test_a_team_updates_by_the_page_and_then_sees_its_own_edits_and_nothing_else(
-    release: Release, versioned: Path, fresh: Fresh, tmp_path: Path
+    oldest: Release, versioned: Path, fresh: Fresh, tmp_path: Path
 ) -> None:
-    service = scaffold(versioned, tmp_path / NAME, {}, str(release))
+    service = scaffold(versioned, tmp_path / NAME, {}, str(oldest))
     work_for_months(service, "orm", "renaming")
     (service / "Dockerfile").unlink()
     commit(service, "The work of months")
@@ -106,9 +106,9 @@ def test_a_conflict_is_found_solved_and_given_up_as_the_page_says(later: Path, t
 
 @pytest.mark.parametrize("width", [88, 100])
 def test_a_line_length_of_the_teams_own_conflicts_with_nothing_as_the_page_says(
-    release: Release, versioned: Path, fresh: Fresh, tmp_path: Path, width: int
+    oldest: Release, versioned: Path, fresh: Fresh, tmp_path: Path, width: int
 ) -> None:
-    service = scaffold(versioned, tmp_path / NAME, {}, str(release))
+    service = scaffold(versioned, tmp_path / NAME, {}, str(oldest))
     edit(service, "ruff.toml", "line-length = 120", f"line-length = {width}")
     ruff = f"{sys.executable} -m ruff"
     run(f"{ruff} format -q .", service)
