@@ -4,7 +4,8 @@
 driver ?= asyncpg
 access ?= orm
 uv := uv run
-pytest := $(uv) pytest -n auto --maxprocesses 4 --dist worksteal
+# Four at once on two cores too: the tests of a service wait for its server as long as they compute.
+pytest := $(uv) pytest -n 4 --dist worksteal
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))

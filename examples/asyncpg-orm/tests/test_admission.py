@@ -55,7 +55,9 @@ async def test_two_hundred_clients_on_a_pool_of_two_are_all_served_or_told(
     status = database.status()
     assert (status.in_use, status.waiting) == (0, 0)
     assert status.open == 1  # the surplus one was closed at its return
-    assert await facts.connections(server) == 1 + 1
+    async with asyncio.timeout(10):  # a server takes a moment to see that a connection was closed
+        while await facts.connections(server) > 1 + 1:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_wait_ends_after_the_pool_timeout(probe_database: MakeDatabase) -> None:
