@@ -1,7 +1,7 @@
 """Fixtures that render the working tree, each combination once per worker, and the table that ends `make test`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,14 @@ from harness import COMBINATIONS, NAME, combination_id, copy_template, render
 from releases import clone_with_releases
 
 COLUMNS = ("lint", "types", "boot", "tests", "seconds")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One for all services of a worker: they differ in a few modules, which mypy tells by their content."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.mktemp("mypy")))
+        yield
 
 
 @pytest.fixture(scope="session")

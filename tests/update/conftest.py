@@ -43,14 +43,14 @@ def oldest() -> Release:
 
 
 @pytest.fixture(scope="session")
-def fresh(versioned: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """The working tree's render of some answers. Tests only read it."""
+def rendering(versioned: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """What a release makes of some answers, by default the working tree. Tests only read it."""
     services: dict[str, Path] = {}
 
-    def service(answers: dict[str, Any]) -> Path:
-        key = str(sorted(answers.items()))
+    def service(answers: dict[str, Any], ref: str = NEXT) -> Path:
+        key = f"{ref} {sorted(answers.items())}"
         if key not in services:
-            services[key] = render(versioned, tmp_path_factory.mktemp("fresh") / NAME, answers, NEXT)
+            services[key] = render(versioned, tmp_path_factory.mktemp("rendering") / NAME, answers, ref)
         return services[key]
 
     return service

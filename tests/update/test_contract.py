@@ -5,15 +5,15 @@ with the edits that are in it; what is new in a seed reaches no service that exi
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from harness import COMBINATIONS, NAME, QUESTIONS, ROOT, files, git, is_seed, render
+from harness import COMBINATIONS, QUESTIONS, ROOT, files, git, is_seed
 from packaging.version import Version
-from releases import NEXT, Release, releases
+from releases import Release, releases
 
 from update.states import seeds
 
@@ -37,11 +37,10 @@ def named_after(release: Release) -> set[str]:
 
 
 @pytest.fixture(params=range(len(COMBINATIONS)), ids=lambda number: "-".join(COMBINATIONS[number].values()))
-def both(request: pytest.FixtureRequest, release: Release, versioned: Path, tmp_path: Path) -> tuple[Path, Path]:
+def both(request: pytest.FixtureRequest, release: Release, rendering: Callable[..., Path]) -> tuple[Path, Path]:
     """A combination as the release renders it, and as the working tree does."""
     answers = {**COMBINATIONS[request.param], "ci": CIS[request.param % 2]}
-    old = render(versioned, tmp_path / "old" / NAME, answers, str(release))
-    return old, render(versioned, tmp_path / "new" / NAME, answers, NEXT)
+    return rendering(answers, str(release)), rendering(answers)
 
 
 def test_a_path_that_is_gone_is_named_in_upgrading(release: Release, both: tuple[Path, Path]) -> None:

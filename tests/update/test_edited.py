@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import ACCESS_STYLES, COMBINATIONS, DRIVERS, NAME, answers_of, combination_id, commit, files, render
+from harness import ACCESS_STYLES, COMBINATIONS, DRIVERS, NAME, answers_of, combination_id, commit, files
 from releases import Release, supported, update
 
 from update.edits import CI_OF_TEAM, work_for_months
@@ -23,24 +23,22 @@ def team_of(release: Release, combination: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("combination", COMBINATIONS, ids=combination_id)
 def test_every_edit_survives_without_a_conflict_and_a_second_update_changes_nothing(
-    release: Release, versioned: Path, fresh: Callable[..., Path], tmp_path: Path, combination: dict[str, str]
+    release: Release, versioned: Path, rendering: Callable[..., Path], tmp_path: Path, combination: dict[str, str]
 ) -> None:
     team = team_of(release, combination)
     answers = {**combination, "ci": CI_OF_TEAM[team]}
-    service = scaffold(versioned, tmp_path / NAME, {**answers}, str(release))
-    update(service, POOL, str(release))
-    commit(service, "A larger pool")
+    service = scaffold(versioned, tmp_path / NAME, answers, str(release))
     work_for_months(service, combination["access"], team)
     commit(service, "The work of months")
-    unedited = render(versioned, tmp_path / "unedited" / NAME, {**answers, **POOL}, str(release))
+    unedited = rendering(answers, str(release))
     edits, own_seeds = changes(owned(unedited), owned(service)), seeds(service)
     assert len(edits) > 10
 
-    update(service)
+    update(service, POOL)  # with the release the team chooses a larger pool
 
     assert conflicts(service) == []
     assert seeds(service) == own_seeds
-    assert changes(owned(fresh({**answers, **POOL})), owned(service)) == edits
+    assert changes(owned(rendering({**answers, **POOL})), owned(service)) == edits
     assert answers_of(service).items() >= POOL.items()
     commit(service, "Update")
     updated = files(service)

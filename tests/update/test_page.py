@@ -21,7 +21,7 @@ from update.states import Change, changes, conflicts, owned, scaffold, seeds
 pytestmark = pytest.mark.slow
 
 PAGE = (ROOT / "template" / "docs" / "updating.md").read_text("utf-8")
-Fresh = Callable[..., Path]
+Rendering = Callable[..., Path]
 
 
 def commands(beginning: str) -> str:
@@ -62,7 +62,7 @@ def lines_of(diff: str) -> dict[str, Counter[Change]]:
 
 
 def test_a_team_updates_by_the_page_and_then_sees_its_own_edits_and_nothing_else(
-    oldest: Release, versioned: Path, fresh: Fresh, tmp_path: Path
+    oldest: Release, versioned: Path, rendering: Rendering, tmp_path: Path
 ) -> None:
     service = scaffold(versioned, tmp_path / NAME, {}, str(oldest))
     work_for_months(service, "orm", "renaming")
@@ -74,7 +74,7 @@ def test_a_team_updates_by_the_page_and_then_sees_its_own_edits_and_nothing_else
     commit(service, "Update")
 
     shown = run(commands("git clone"), service)
-    template = owned(fresh({}))
+    template = owned(rendering({}))
     edits = changes(template, {name: text for name, text in owned(service).items() if name in template})
     assert lines_of(shown) == edits
     assert seeds(tmp_path / "drift") == seeds(service)
@@ -106,7 +106,7 @@ def test_a_conflict_is_found_solved_and_given_up_as_the_page_says(later: Path, t
 
 @pytest.mark.parametrize("width", [88, 100])
 def test_a_line_length_of_the_teams_own_conflicts_with_nothing_as_the_page_says(
-    oldest: Release, versioned: Path, fresh: Fresh, tmp_path: Path, width: int
+    oldest: Release, versioned: Path, rendering: Rendering, tmp_path: Path, width: int
 ) -> None:
     service = scaffold(versioned, tmp_path / NAME, {}, str(oldest))
     edit(service, "ruff.toml", "line-length = 120", f"line-length = {width}")
@@ -123,5 +123,5 @@ def test_a_line_length_of_the_teams_own_conflicts_with_nothing_as_the_page_says(
         python = {name: text for name, text in texts.items() if name.endswith(".py") and not is_seed(name)}
         return {name: ast.dump(ast.parse(text)) for name, text in python.items()}
 
-    assert meaning(files(service)) == meaning(files(fresh({})))
+    assert meaning(files(service)) == meaning(files(rendering({})))
     assert f"line-length = {width}\n" in (service / "ruff.toml").read_text()
