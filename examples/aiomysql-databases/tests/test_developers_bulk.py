@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from httpx import AsyncClient, Response
 from app.database import Database
 from app.developers.bulk_routes import new_rows
 from app.main import create_app
+from tests.facts import UPSERT_ROUND_TRIPS
 
 Developers = list[dict[str, Any]]
 
@@ -215,3 +216,22 @@ def test_the_documentation_shows_the_bodies_of_rows() -> None:
     schema = paths["/developers/bulk"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema == new_rows.openapi["requestBody"]["content"]["application/json"]["schema"]
     assert schema["items"]["properties"].keys() == {"name", "email", "specialty"}
+
+
+async def test_round_trips_do_not_grow_with_the_number_of_rows(
+    client: AsyncClient, round_trips: Callable[..., Awaitable[int]]
+) -> None:
+    async def cost(number: int) -> dict[str, int]:
+        new = [[row | {"email": f"{n}-{number}-{row['email']}"} for row in developers(number)] for n in range(3)]
+        costs = {"fail": await round_trips(*(("POST", "/developers/bulk", rows) for rows in new))}
+        for mode in ("skip", "update"):
+            costs[mode] = await round_trips(*(("POST", f"/developers/bulk?on_conflict={mode}", rows) for rows in new))
+        ids = [developer["id"] for developer in await exported(client)][:number]
+        changes = [[{"id": id, "name": f"New {n}"} for id in ids] for n in range(3)]
+        costs["change"] = await round_trips(*(("PATCH", "/developers/bulk", rows) for rows in changes))
+        costs["export"] = await round_trips(*[("GET", "/developers/export", None)] * 3)
+        return costs
+
+    few, many = await cost(10), await cost(1_000)
+    assert few == {"fail": 7, "skip": UPSERT_ROUND_TRIPS, "update": UPSERT_ROUND_TRIPS, "change": 10, "export": 1}
+    assert many == few | {"export": 4}

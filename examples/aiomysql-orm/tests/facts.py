@@ -22,6 +22,7 @@ SLEEP = "SELECT SLEEP({})"
 _INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
 _HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()
+UPSERT_ROUND_TRIPS = 7
 _SESSIONS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()"
 
 

@@ -13,6 +13,7 @@ from tests.statements import rows, run, value
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
+UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
 
 
