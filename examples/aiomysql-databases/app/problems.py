@@ -67,6 +67,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
+    return database_problem(request, error)
+
+
+def database_problem(request: Request, error: DatabaseError) -> Response:
+    """The response to one of the data layer's errors; from 500 on its cause is logged."""
     refused = isinstance(error, PoolTimeout) and error.__cause__ is None  # counted instead: overload makes thousands
     if error.status >= 500 and not refused:
         traceback = error if error.status == 500 else None

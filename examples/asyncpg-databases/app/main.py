@@ -5,6 +5,7 @@ from fastapi.middleware import Middleware
 
 from app import extensions, health, metrics
 from app.lifespan import SentenceAtFailedStart, lifespan
+from app.overload import OverloadMiddleware
 from app.problems import add_problem_handlers
 from app.request_id import RequestIdMiddleware
 from app.settings import SERVICE_NAME, Settings
@@ -19,6 +20,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(SentenceAtFailedStart),
             Middleware(RequestIdMiddleware),
             *getattr(extensions, "middleware", []),
+            Middleware(OverloadMiddleware),
         ],
     )
     app.state.settings = settings

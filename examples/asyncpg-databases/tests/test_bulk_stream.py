@@ -21,6 +21,7 @@ from app.ndjson import ndjson
 from app.problems import add_problem_handlers
 from tests.probes import RICH, probe, probes
 from tests.statements import run
+from tests.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
 stream_module = sys.modules[stream.__module__]  # whose name is that of the function
@@ -141,10 +142,6 @@ async def no_place_free(database: Database) -> AsyncIterator[None]:
         await holding
 
 
-def refusals() -> float:
-    return next(s.value for family in metrics.refused.collect() for s in family.samples if s.name.endswith("_total"))
-
-
 async def test_a_page_is_asked_for_again_while_the_database_is_unavailable(
     filled: Database, probe_database: MakeDatabase
 ) -> None:
@@ -152,9 +149,9 @@ async def test_a_page_is_asked_for_again_while_the_database_is_unavailable(
     streaming = stream(database, select(probes.c.id), key=[probes.c.id], page=PAGE)
     await anext(streaming)
     async with no_place_free(database):
-        before = refusals()
+        before = sample(metrics.refused, "_total")
         asking = asyncio.ensure_future(anext(streaming))
-        while refusals() == before:
+        while sample(metrics.refused, "_total") == before:
             await asyncio.sleep(0.01)
     assert [row[0] for row in await asking] == [3, 4, 5]
 

@@ -9,10 +9,10 @@ import stamina
 
 from app.database.admission import Task
 from app.database.backend import Session
-from app.database.errors import Retryable, TransactionTimeout
+from app.database.errors import PoolTimeout, Retryable, TransactionTimeout
 from app.database.gated_pool import GatedPool
 from app.database.isolation import IsolationLevel
-from app.database.metrics import Status, retried
+from app.database.metrics import Status, refused, retried
 
 if TYPE_CHECKING:
     from app.settings import DatabaseSettings
@@ -74,6 +74,12 @@ class Database:
                 async with self.transaction(isolation_level=isolation_level) as session:
                     result = await work(session)
         return result
+
+    def refuse_if_full(self) -> None:
+        """Raises PoolTimeout when a unit of work would be refused at once, whichever pool it is for."""
+        if self._primary.admission.is_full and self._replica.admission.is_full:
+            refused.inc()
+            raise PoolTimeout
 
     def status(self) -> Status:
         """The primary's pool."""

@@ -14,7 +14,7 @@ from app.database.errors import NestedSession, PoolTimeout
 
 Task: TypeAlias = "asyncio.Task[object]"
 
-WAITERS_PER_PLACE = 100  # more than this could hardly be served before `timeout`, so they are told at once
+WAITERS_PER_PLACE = 50  # more than this could hardly be served before `timeout`, so they are told at once
 
 
 class Admission:
@@ -31,6 +31,11 @@ class Admission:
         self.waiting = 0
         self._free = asyncio.Semaphore(places)  # first in, first out since Python 3.11
         self._deadlines = {} if deadlines is None else deadlines
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many wait that one more is told at once."""
+        return self.waiting >= self.places * WAITERS_PER_PLACE
 
     def deadline(self) -> float:
         """Until when, on the loop's clock, the current task may wait for its connection."""
@@ -58,7 +63,7 @@ class Admission:
             self._free.release()
 
     async def _wait(self, since: float) -> None:
-        if self.waiting >= self.places * WAITERS_PER_PLACE:
+        if self.is_full:
             metrics.refused.inc()
             raise PoolTimeout
         self.waiting += 1

@@ -1,0 +1,35 @@
+"""Overload: while the queue in front of the pool is full, a request is refused before anything else is done for it.
+
+A refusal that goes through routing, validation and dependencies costs about as much as an answer, and then there is no
+time left for answers.
+"""
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.database import Database, PoolTimeout
+from app.problems import database_problem
+
+ALWAYS_SERVED = ("/health/", "/metrics")
+
+
+class OverloadMiddleware:
+    """Plain ASGI, innermost: what a team's middleware adds to an answer, such as CORS headers, a refusal has too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        database: Database | None = getattr(scope["app"].state, "database", None)  # None: not started
+        if database and scope["type"] == "http" and not _path(scope).startswith(ALWAYS_SERVED):
+            try:
+                database.refuse_if_full()
+            except PoolTimeout as error:
+                await database_problem(Request(scope), error)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
