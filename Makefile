@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo update-demo test check examples bench
+.PHONY: help demo update-demo test check examples bench bench-bulk
 
 driver ?= asyncpg
 access ?= orm
@@ -29,3 +29,6 @@ examples: ## Render examples/ again
 
 bench: ## Measure the services against a hand-written one and other templates, 20 minutes: make bench [quick=1]
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/run.py $(if $(quick),--quick)
+
+bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as above: make bench-bulk [quick=1]
+	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/bulk.py $(if $(quick),--quick)

@@ -16,13 +16,15 @@ SERVERS = {"asyncpg": "PostgreSQL", "aiomysql": "MySQL or MariaDB"}
 WORKS = {"read": "read by key", "list": "list of 100", "create": "create", "transfer": "transfer"}
 
 
-def write_plots(results: dict[str, Any], bulk: Any, folder: Path) -> None:
+def write_plots(results: dict[str, Any], folder: Path) -> None:
     _save(_throughput(results), folder / "throughput.svg")
     _save(_latency(results), folder / "latency.svg")
     _save(_overload(results), folder / "overload.svg")
     _save(_pool(results), folder / "pool.svg")
-    if bulk:
-        _save(_bulk(bulk), folder / "bulk.svg")
+
+
+def write_bulk_plot(bulk: dict[str, Any], folder: Path) -> None:
+    _save(_bulk(bulk), folder / "bulk.svg")
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -112,10 +114,19 @@ def _pool(results: dict[str, Any]) -> Any:
 
 
 def _bulk(bulk: dict[str, Any]) -> Any:
-    """`bulk["rows"]`: driver, operation, way and per_second (rows, median) of each measurement of bulk.py."""
-    figure, panels = _panels()
-    for driver, panel in panels.items():
-        rows = [row for row in bulk["rows"] if row["driver"] == driver]
-        panel.barh([f"{row['operation']}, {row['way']}" for row in rows], [row["per_second"] for row in rows])
-        panel.set_xlabel("rows/s")
+    """What bulk.py measured of inserts and updates: rows a second of each way, the service's own ways in colour."""
+    servers = list(bulk["servers"])
+    figure, axes = pyplot.subplots(2, len(servers), figsize=(4.5 * len(servers), 6.4), squeeze=False)
+    for column, server in enumerate(servers):
+        for line, operation in zip(axes, ("insert", "update"), strict=True):
+            rows: dict[str, dict[str, Any]] = {}
+            for row in bulk["rows"]:
+                if (row["server"], row["operation"]) == (server, operation):
+                    ours = row["way"].startswith("bulk_")
+                    rows.setdefault(f"{row['way']}, {row['access']}" if ours else row["way"], row)
+            order = sorted(rows, key=lambda name: float(rows[name]["per_second"]))
+            colours = [COLOURS[rows[n]["access"]] if n.startswith("bulk_") else COLOURS["floor"] for n in order]
+            line[column].barh(order, [rows[name]["per_second"] for name in order], color=colours)
+            line[column].set(title=f"{server}: {operation}", xlabel="rows/s")
+            line[column].tick_params(axis="y", labelsize=6)
     return figure
