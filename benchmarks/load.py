@@ -22,6 +22,9 @@ from workload import REQUESTS
 PATIENCE = 30.0
 """Seconds after the end in which an answer is still waited for, before the request counts as lost."""
 
+KEPT_CONNECTIONS = 4_000
+"""Open before the first request at a constant rate, as a proxy keeps them; in overload further ones are opened."""
+
 MOST_CONNECTIONS = 20_000
 
 
@@ -84,13 +87,15 @@ class Generator:
         self.begin = self.end = 0.0
 
     async def run(self) -> Load:
+        clients = [await self.connect() for _ in range(self.job.clients or KEPT_CONNECTIONS)]
         self.begin = perf_counter() + self.job.warm_up
         self.end = self.begin + self.job.seconds
         if self.job.clients:
-            for client in await asyncio.gather(*(self.connect() for _ in range(self.job.clients))):
+            for client in clients:
                 client.send(perf_counter())
             await asyncio.sleep(self.end - perf_counter())
         else:
+            self.idle = clients
             await self.at_a_constant_rate()
         until = perf_counter() + PATIENCE
         while self.under_way and perf_counter() < until:  # noqa: ASYNC110  # an event would cost each answer

@@ -8,10 +8,12 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Scale:
     starts: int
 
 
-FULL = Scale(3, 1.0, (32, 200, 1000), 4, (1, 2, 5, 10, 20, 40), 2)
+FULL = Scale(3, 1.0, (32, 200, 1000), 3, (1, 2, 5, 10, 20, 40), 2)
 QUICK = Scale(1, 0.3, (32,), 0.6, (10,), 1)
 
 
@@ -202,6 +204,25 @@ def pool_sweep(candidates: Sequence[Candidate], urls: Mapping[Candidate, str], s
     return rows
 
 
+def profiles(candidates: Sequence[Candidate], urls: Mapping[Candidate, str], scale: Scale) -> list[Row]:
+    """Whose CPU time a read by key is, in microseconds, by a sampling profiler, which is part of the total."""
+    rows: list[Row] = []
+    for candidate in candidates:
+        with tempfile.TemporaryDirectory() as folder:
+            result = Path(folder) / "samples.json"
+            python = Path(candidate.command[0]).with_name("python")
+            command = (str(python), str(Path(__file__).with_name("sampled.py")), str(result), *candidate.command[1:])
+            with running(replace(candidate, command=command), urls[candidate]) as worker:
+                ask(worker, "read", scale.seconds, clients=32)  # warm
+                _, cpu = ask(worker, "read", 3 * scale.seconds, clients=32, salt=1)
+            samples = Counter(json.loads(result.read_text("utf-8")))
+        parts = {owner: round(cpu * count / samples.total(), 1) for owner, count in samples.most_common()}
+        rows.append({"candidate": candidate.name, "cpu_us": round(cpu, 1), "parts": parts})
+        shown = ", ".join(f"{owner} {part:.0f}" for owner, part in parts.items())
+        print(f"  {candidate.name:<36}{cpu:>6.0f} us: {shown}", flush=True)
+    return rows
+
+
 def measure(candidates: Sequence[Candidate], helper: Service, server: str, scale: Scale) -> dict[str, list[Row]]:
     """All measurements of one driver's candidates on one server."""
     urls = {candidate: database_url(server, candidate.database) for candidate in candidates}
@@ -216,4 +237,5 @@ def measure(candidates: Sequence[Candidate], helper: Service, server: str, scale
         "open_loop": opened,
         "processes": processes(candidates, urls, helper, scale),
         "pool_sweep": pool_sweep([c for c in candidates if c.group in ("orm", "databases")], urls, scale),
+        "profiles": profiles([c for c in candidates if "read" in c.requests], urls, scale),
     }

@@ -112,6 +112,17 @@ def cpu(results: Results, driver: str) -> str:
     return table([SERVERS[driver], *head], rows)
 
 
+def profile(results: Results, driver: str) -> str:
+    found = {r["candidate"]: r for r in results.content["profiles"]}
+    found = {name: found[name] for name in results.names(driver) if name in found}
+    owners = sorted({owner for row in found.values() for owner in row["parts"]})
+    rows = []
+    for name, row in found.items():
+        parts = (f"{row['parts'][owner]:.0f}" if owner in row["parts"] else "-" for owner in owners)
+        rows.append([name.removeprefix(f"{driver}-"), f"{row['cpu_us']:.0f}", *parts])
+    return table([f"{SERVERS[driver]}: µs CPU of a read by key", "all", *owners], rows)
+
+
 def overload(results: Results, driver: str) -> str:
     rows = []
     for row in results.content["open_loop"]:
@@ -205,6 +216,7 @@ def blocks(results: Results) -> dict[str, str]:
         "throughput": [throughput(results, driver, few) for driver in SERVERS],
         "latency": [latency(results, driver) for driver in SERVERS],
         "cost": [cpu(results, driver) for driver in SERVERS],
+        "profile": [profile(results, driver) for driver in SERVERS],
         "overload": [overload(results, driver) for driver in SERVERS],
         "pool": [pool(results, driver) for driver in SERVERS],
     }
@@ -222,10 +234,9 @@ def write_reports() -> None:
     from plots import write_plots  # matplotlib is not there where only the tables are wanted
 
     results = Results(json.loads((RESULTS / "results.json").read_text("utf-8")))
-    bulk = RESULTS / "bulk.json"
-    write_plots(results.content, json.loads(bulk.read_text("utf-8")) if bulk.exists() else None, RESULTS)
+    write_plots(results.content, RESULTS)
     content = blocks(results)
-    titles = ("machine", "goals", "throughput", "latency", "cost", "overload", "pool", "unavailable")
+    titles = ("machine", "goals", "throughput", "latency", "cost", "profile", "overload", "pool", "unavailable")
     (RESULTS / "tables.md").write_text("\n\n".join(filter(None, (content[title] for title in titles))) + "\n", "utf-8")
     for file in FILES:
         file.write_text(fill(file.read_text("utf-8"), content), "utf-8")
