@@ -1,7 +1,8 @@
 """An edited service at work after an update: clean, with its own tests passing, and with what the release brings.
 
-The whole of its tests runs for the oldest supported release and for the last one, in both access styles; for those in
-between, the tests that its team has: so that the number of releases does not become minutes.
+The whole of its tests runs for the oldest supported release, whose seeds are the farthest from ours, in both access
+styles; the tests that its team has, for each release, the styles in turns. What is the template's is after any of these
+updates a fresh render with the team's edits (test_edited.py), and tests/test_services.py runs all of that.
 """
 
 import json
@@ -20,6 +21,8 @@ from update.edits import CI_OF_TEAM, work_for_months
 from update.states import conflicts, scaffold
 
 pytestmark = pytest.mark.slow
+
+Recorder = Callable[[str, object], None]
 
 TEAMS_TESTS = ("tests/test_orders.py", "tests/test_developers.py", "tests/test_migrations.py")
 MADE_BY_THE_TABLE = "tests/test_orders.py::test_what_the_table_makes_is_in_the_answers"
@@ -43,22 +46,34 @@ def edited(template: Path, target: Path, release: Release, driver: str, access: 
     return service
 
 
-@pytest.mark.parametrize("access", ACCESS_STYLES)
+@pytest.mark.parametrize(
+    ("driver", "access", "team"), [("asyncpg", "orm", "renaming"), ("aiomysql", "databases", "deleting")]
+)
 def test_an_edited_service_is_clean_and_passes_its_tests_after_an_update(
-    release: Release, versioned: Path, tmp_path: Path, record_property: Callable[[str, object], None], access: str
+    oldest: Release, versioned: Path, tmp_path: Path, record_property: Recorder, driver: str, access: str, team: str
 ) -> None:
-    number, style = supported().index(release), ACCESS_STYLES.index(access)
-    driver, team = DRIVERS[(number + style) % 2], list(CI_OF_TEAM)[(number + style) % 2]
+    service = edited(versioned, tmp_path / NAME, oldest, driver, access, team)
+    is_at_work(service, f"{driver}-{access} edited, {oldest}, all", record_property)
+
+
+def test_an_edited_service_of_each_release_passes_its_teams_tests_after_an_update(
+    release: Release, versioned: Path, tmp_path: Path, record_property: Recorder
+) -> None:
+    number = supported().index(release)
+    driver, access, team = (list(each)[number % 2] for each in (DRIVERS[::-1], ACCESS_STYLES, CI_OF_TEAM))
     service = edited(versioned, tmp_path / NAME, release, driver, access, team)
+    is_at_work(service, f"{driver}-{access} edited, {release}", record_property, *TEAMS_TESTS)
+
+
+def is_at_work(service: Service, name: str, record_property: Recorder, *tests: str) -> None:
     started = time.monotonic()
     update(service.path)
     assert conflicts(service.path) == []
-    tests = TEAMS_TESTS if release in supported()[1:-1] else ()
     with shown():
         service.run("uv", "sync", "--quiet")
         service.run("make", "check")
         printed = service.run("uv", "run", "pytest", "-q", "-o", "faulthandler_timeout=60", *tests)
-    row = {"service": f"{driver}-{access} edited, {release}", "lint": "ok", "types": "ok", "boot": "-"}
+    row = {"service": name, "lint": "ok", "types": "ok", "boot": "-"}
     row["tests"] = printed.rstrip().splitlines()[-1].strip("= ").partition(" in ")[0]
     record_property("table", json.dumps(row | {"seconds": round(time.monotonic() - started)}))
 

@@ -86,10 +86,10 @@ async def test_an_email_twice_in_one_request_is_what_it_would_be_in_two(client: 
     assert names == {"d0@example.com": "Name 0", "d1@example.com": "Second", "d3@example.com": "Name 3"}
 
 
-@pytest.mark.parametrize("place", [0, 4321, 9999])
+@pytest.mark.parametrize("place", [0, 1, 1234, 1999])
 async def test_the_row_whose_email_is_taken_is_named_wherever_it_stands(client: AsyncClient, place: int) -> None:
     await create(client, developers(1, email="taken@example.com"))
-    rows = developers(10_000)
+    rows = developers(2_000)
     rows[place]["email"] = rows[-1]["email"] = "taken@example.com"
     response = await create(client, rows)
     assert response.status_code == 409

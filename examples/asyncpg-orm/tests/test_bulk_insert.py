@@ -276,7 +276,7 @@ async def test_cancels_at_any_moment_lose_no_connection_and_store_nothing(
         (error,) = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(error, asyncio.CancelledError | AssertionError | Retryable), error  # they meet each other too
 
-    for start in range(0, 60, 3):
+    for start in range(0, 42, 3):
         await asyncio.gather(*(cancelled(number) for number in range(start, start + 3)))
     assert (database.status().in_use, database.status().waiting) == (0, 0)
     assert await count(database) == 0
