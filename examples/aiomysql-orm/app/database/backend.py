@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Session as SyncSession
 
 from app.database.connector import Connector
 from app.database.engine import create_engine, for_reading, for_writing
@@ -44,18 +45,20 @@ class Backend:
 
     @asynccontextmanager
     async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
-        async with _session(self._writers[isolation_level]) as session:
-            try:
-                yield session
-                await session.commit()
-            except Exception:
-                # session.begin() would raise the ROLLBACK's own error instead of the first one.
-                with suppress(Exception):
-                    await session.rollback()
-                raise
-            except BaseException:  # cancelled: no time is left to talk to a server that may be gone
-                await session.invalidate()
-                raise
+        session = _session(self._writers[isolation_level])
+        try:
+            yield session
+            await session.run_sync(_commit_and_close)
+        except Exception:
+            # session.begin() would raise the ROLLBACK's own error instead of the first one.
+            with suppress(Exception):
+                await session.rollback()
+            with suppress(Exception):
+                await session.close()
+            raise
+        except BaseException:  # cancelled: no time is left to talk to a server that may be gone
+            await session.invalidate()
+            raise
 
     async def close(self) -> None:
         await self._engine.dispose()
@@ -64,3 +67,8 @@ class Backend:
 def _session(engine: AsyncEngine) -> AsyncSession:
     # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
     return AsyncSession(engine, expire_on_commit=False, close_resets_only=False)
+
+
+def _commit_and_close(session: SyncSession) -> None:  # in one greenlet, without a task: 3 to 8 % of a write
+    session.commit()
+    session.close()
