@@ -26,14 +26,16 @@ OPENED = {  # how many connections the server has seen, itself included
     "asyncpg": "SELECT pg_stat_clear_snapshot(), sum(sessions) FROM pg_stat_database",
     "aiomysql": "SHOW GLOBAL STATUS LIKE 'Connections'",
 }
-OVERLOADS = (0.5, 1, 2)
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How long and how often; `make bench quick=1` takes the small one, to see that everything works."""
+    """How long and how often; `make bench quick=1` takes the small one, to see that everything works.
+
+    `most` bounds how many candidates are started again, for what needs a process of its own.
+    """
 
     rounds: int
     seconds: float
@@ -41,10 +43,12 @@ class Scale:
     overload_seconds: float
     pool_sizes: tuple[int, ...]
     starts: int
+    overloads: tuple[float, ...] = (0.5, 1, 2)
+    most: int | None = None
 
 
 FULL = Scale(3, 1.0, (32, 200, 1000), 3, (1, 2, 5, 10, 20, 40), 2)
-QUICK = Scale(1, 0.3, (32,), 0.6, (10,), 1)
+QUICK = Scale(1, 0.3, (32,), 0.6, (10,), 1, (2,), 1)
 
 
 @contextmanager
@@ -111,7 +115,7 @@ def open_loop(workers: Mapping[Candidate, Worker], closed: Sequence[Row], scale:
     """Reads by key at a constant rate, as a share of what the candidate was able to do in the closed loop."""
     rows: list[Row] = []
     able = {candidate: worker for candidate, worker in workers.items() if "read" in candidate.requests}
-    for overload in OVERLOADS:
+    for overload in scale.overloads:
         for candidate, worker in able.items():
             measured = [r for r in closed if r["candidate"] == candidate.name and r["work"] == "read"]
             capacity = max(row["per_second"][0] for row in measured)
@@ -235,7 +239,7 @@ def measure(candidates: Sequence[Candidate], helper: Service, server: str, scale
     return {
         "closed_loop": closed,
         "open_loop": opened,
-        "processes": processes(candidates, urls, helper, scale),
+        "processes": processes(candidates[: scale.most], urls, helper, scale),
         "pool_sweep": pool_sweep([c for c in candidates if c.group in ("orm", "databases")], urls, scale),
-        "profiles": profiles([c for c in candidates if "read" in c.requests], urls, scale),
+        "profiles": profiles([c for c in candidates if "read" in c.requests][: scale.most], urls, scale),
     }
