@@ -52,9 +52,8 @@ def servers(rendered: dict[str, Service]) -> Iterator[dict[str, tuple[str, str]]
                 yield found | {"MySQL": ("aiomysql", url)}
 
 
-def ways(service: Service, url: str, access: str, rounds: int) -> list[Row]:
+def ways(service: Service, url: str, driver: str, access: str, rounds: int) -> list[Row]:
     """The times of one access style's ways and of the driver's own."""
-    driver = url.partition(":")[0].replace("postgresql", "asyncpg").replace("mysql", "aiomysql")
     command = [service.executable("python"), str(WAYS / f"on_{driver}.py"), str(rounds), MODULES[access]]
     printed = service.run(*command, timeout=900, DATABASE_URL=url, PYTHONPATH=str(WAYS))
     rows = []
@@ -135,7 +134,7 @@ def measure(folder: Path, rounds: int, imported: int) -> Row:
                 if driver == "aiomysql":
                     service.administer(url, "SET GLOBAL local_infile = 1")
                 results["servers"][server] = server_version(service, url)
-                rows = ways(service, url, access, rounds)
+                rows = ways(service, url, driver, access, rounds)
                 service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
                 rows.append(import_of(service, url, people, imported) | {"way": "app.developers.load"})
                 rows.append(export_of(service, url, imported) | {"way": "GET /developers/export"})

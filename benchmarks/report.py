@@ -51,15 +51,19 @@ class Results:
 
 
 def machine(results: Results) -> str:
-    machine, run = results.content["machine"], results.content
-    libraries = {k: v for versions in run["versions"].values() for k, v in versions.items()}
+    run = results.content
     kind = "One short round, to see that it works: no measurement. " if run["quick"] else ""
-    servers = ", ".join(run["servers"].values())
+    return f"{kind}Measured on {run['machine']['date']} in {run['minutes']} minutes: {environment(run)}"
+
+
+def environment(run: Row) -> str:
+    """On what, with which servers and libraries: of a run of run.py or of bulk.py."""
+    machine = run["machine"]
+    libraries = {name: version for versions in run["versions"].values() for name, version in versions.items()}
     return (
-        f"{kind}Measured on {machine['date']} in {run['minutes']} minutes: {machine['system']}, "
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB; {servers}; "
-        + ", ".join(f"{name} {version}" for name, version in libraries.items())
-        + "."
+        f"{machine['system']}, {machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB; "
+        f"{', '.join(run['servers'].values())}; "
+        f"{', '.join(f'{name} {version}' for name, version in libraries.items())}."
     )
 
 

@@ -48,6 +48,14 @@ def person(number: int) -> dict[str, Any]:
     }
 
 
+NAMES = ["name", "email", "specialty", "number", "amount"]
+
+
+def tuples(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """The values of rows, in the order of their names: NAMES, for those of `person`."""
+    return [tuple(row.values()) for row in rows]
+
+
 @dataclass
 class Context:
     """`rows` are inserted into `people`; `changes` are made to `stored`, which has rows; `raw` is the driver's own."""

@@ -8,19 +8,14 @@ import sys
 from typing import Any
 
 import aiomysql
-from common import Context, run, way
+from common import NAMES, Context, run, tuples, way
 from pymysql.constants import CLIENT, COMMAND
 
-NAMES = ["name", "email", "specialty", "number", "amount"]
 VALUES = "VALUES (%s, %s, %s, %s, %s)"
 
 
 async def execute(raw: Any, text: str) -> None:
     await raw.query(text)
-
-
-def tuples(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in rows]
 
 
 async def open_own(settings: Any) -> Any:

@@ -3,17 +3,11 @@
 import sys
 from typing import Any
 
-from common import Context, run, way
-
-NAMES = ["name", "email", "specialty", "number", "amount"]
+from common import NAMES, Context, run, tuples, way
 
 
 async def execute(raw: Any, text: str) -> None:
     await raw.execute(text)
-
-
-def tuples(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in rows]
 
 
 @way("insert", "asyncpg copy_records_to_table()")
