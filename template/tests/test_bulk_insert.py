@@ -26,7 +26,6 @@ from app.database import (
 )
 from app.database.bulk import bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
-from app.database.bulk.connection import raw_connection
 from app.database.bulk.rows import batches
 from tests import facts
 from tests.probes import RICH, numbered, probe, probes
@@ -102,13 +101,11 @@ async def test_a_row_is_asked_for_only_when_those_before_it_are_sent(probe_datab
 
     async with probe_database().transaction() as session:
         source = generated()
-        async with raw_connection(session) as raw:
-            pass
 
         async def watched() -> AsyncIterator[dict[str, object]]:
             for row in source:
                 if row["id"] == 3 * BATCH:
-                    sent.append(await driver.scalar(raw, "SELECT count(*) FROM probes"))
+                    sent.append(await value(session, select(func.count()).select_from(probes)))
                 yield row
 
         await bulk_insert(session, probes, watched())

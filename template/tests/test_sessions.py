@@ -120,12 +120,16 @@ async def test_the_server_refuses_what_a_read_session_cannot_see(probe_database:
             await rows(session, select(probes.c.id).with_for_update())
 
 
-async def test_a_second_session_in_one_task_is_refused_although_places_are_free(probe_database: MakeDatabase) -> None:
+@pytest.mark.parametrize("kind", ["read", "transaction"])
+async def test_a_task_inside_a_transaction_that_begins_another_unit_is_refused_although_places_are_free(
+    probe_database: MakeDatabase, kind: str
+) -> None:
     database = probe_database()
-    async with database.read():
+    async with database.transaction() as session:
         with pytest.raises(NestedSession):
-            async with database.transaction():
+            async with getattr(database, kind)():
                 pass
+        assert await value(session, select(1)) == 1
     async with database.read() as session:
         assert await value(session, select(1)) == 1
 

@@ -11,25 +11,28 @@ from fastapi.requests import HTTPConnection
 from app.database.backend import Session
 from app.database.database import Database
 
+SCOPE_KEY = "app.database"  # where the outermost application leaves its Database for those that are mounted in it
+
 
 async def current_database(connection: HTTPConnection) -> Database:
     """The Database that the lifespan opened, for requests and WebSockets."""
-    database: Database = connection.app.state.database
+    database: Database = connection.scope.get(SCOPE_KEY) or connection.app.state.database
     return database
 
 
+async def _read_session(connection: HTTPConnection) -> AsyncIterator[Session]:
+    database = await current_database(connection)
+    # A WebSocket may live for hours: its session keeps no connection between statements.
+    async with database.of_request(writing=False, brief=connection.scope["type"] == "websocket") as session:
+        yield session
+
+
+async def _write_session(connection: HTTPConnection) -> AsyncIterator[Session]:
+    database = await current_database(connection)
+    async with database.of_request(writing=True) as session:
+        yield session
+
+
 CurrentDatabase = Annotated[Database, Depends(current_database)]
-
-
-async def _read_session(database: CurrentDatabase) -> AsyncIterator[Session]:
-    async with database.read() as session:
-        yield session
-
-
-async def _write_session(database: CurrentDatabase) -> AsyncIterator[Session]:
-    async with database.transaction() as session:
-        yield session
-
-
 ReadSession = Annotated[Session, Depends(_read_session, scope="function")]
 WriteSession = Annotated[Session, Depends(_write_session, scope="function")]

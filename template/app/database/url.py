@@ -9,9 +9,9 @@ import ssl
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
-from app.database import driver
+from app.database import dialect
 
 Default = TypeVar("Default")
 TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
@@ -30,11 +30,15 @@ _TLS_MODES: dict[str, TlsMode] = {
 _TLS_MODE_OPTIONS = ("sslmode", "ssl-mode")
 _TLS_CA_OPTIONS = ("sslrootcert", "ssl-ca")
 _SOCKET_OPTIONS = ("host", "unix_socket")
-_SOCKET_PORT_OPTIONS = ("port",) if driver.SOCKET_HAS_PORT else ()
-_HOST_OPTIONS = ("target_session_attrs",) if driver.SEVERAL_HOSTS else ()
+_SOCKET_PORT_OPTIONS = ("port",) if dialect.SOCKET_HAS_PORT else ()
+_HOST_OPTIONS = ("target_session_attrs",) if dialect.SEVERAL_HOSTS else ()
 _SESSION_ATTRS = ("any", "primary", "standby")  # libpq also knows those that ask for a setting: ours are all read-only
 _OPTIONS = (*_TLS_MODE_OPTIONS, *_TLS_CA_OPTIONS, *_SOCKET_OPTIONS, *_SOCKET_PORT_OPTIONS, *_HOST_OPTIONS)
-_SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of them without a word
+# Not by urlsplit: its releases differ in what they make of several hosts, and drop some characters without a word.
+_URL = re.compile(
+    r"([a-z]+)(?:\+([a-z0-9]+))?://(?:([^/?#\s]*)@)?([^@/?#\s]*)(?:/([^?#@\s]*))?(?:\?([^#@\s]*))?(?:#([^@\s]*))?", re.I
+)
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::(\d+))?", re.I)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Target:
     password: str | None = field(repr=False)
     database: str
     socket: str | None = None
-    socket_port: int = driver.PORT
+    socket_port: int = dialect.PORT
     session_attrs: str = "any"
     tls: TlsMode = "disable"
     ca: str | None = None
@@ -74,33 +78,33 @@ def _ssl_context(tls: TlsMode, ca: str | None) -> ssl.SSLContext:
 
 def parse_url(url: str) -> Target:
     """The parts of a URL. Raises ValueError with one sentence, which never repeats the URL or a part of it."""
-    example = f"{driver.SCHEMES[0]}://user:password@host:{driver.PORT}/database"
-    url = url.strip()  # a file or a secret often ends with a newline
+    example = f"{dialect.SCHEMES[0]}://user:password@host:{dialect.PORT}/database"
+    # An @ behind the host: the password has a special character, and this is the rest of it.
+    advice = f"write {example}, with %-escapes for special characters in the password"
+    found = _URL.fullmatch(url.strip())  # a file or a secret often ends with a newline
+    if not found and "://" in url:
+        raise ValueError(advice)
+    scheme, library, userinfo, location, *rest = found.groups(default="") if found else ("",) * 7
     try:
-        parts = urlsplit(url)
-        # An @ behind the host: the password has a special character, and this is the rest of it.
-        if _SPACE_OR_CONTROL.search(url) or "@" in f"{parts.path}{parts.query}{parts.fragment}":
-            raise ValueError
-        userinfo, _, location = parts.netloc.rpartition("@")
         user, has_password, password = userinfo.partition(":")
-        user, password, database = (unquote(text, errors="strict") for text in (user, password, parts.path[1:]))
+        user, password, database = (unquote(text, errors="strict") for text in (user, password, rest[0]))
         hosts = _hosts(location)
-        given = parse_qsl(parts.query, keep_blank_values=True, errors="strict")
+        given = parse_qsl(rest[1], keep_blank_values=True, errors="strict")
     except ValueError:
-        raise ValueError(f"write {example}, with %-escapes for special characters in the password") from None
-    scheme, _, library = parts.scheme.partition("+")
-    if scheme not in driver.SCHEMES:
-        schemes = " or ".join(f"{scheme}://" for scheme in driver.SCHEMES)
-        raise ValueError(f"this service talks to {driver.SERVER}: the URL begins with {schemes}")
-    if library not in ("", driver.NAME):
-        raise ValueError(f"this service uses {driver.NAME}: write {example}")
-    if not database or parts.fragment:
+        raise ValueError(advice) from None
+    scheme, library = scheme.lower(), library.lower()
+    if scheme not in dialect.SCHEMES:
+        schemes = " or ".join(f"{scheme}://" for scheme in dialect.SCHEMES)
+        raise ValueError(f"this service talks to {dialect.SERVER}: the URL begins with {schemes}")
+    if library not in ("", dialect.NAME):
+        raise ValueError(f"this service uses {dialect.NAME}: write {example}")
+    if not database or rest[2]:
         raise ValueError(f"the name of the database is missing or unreadable: write {example}")
     options = dict(given)
     socket = _option(options, _SOCKET_OPTIONS, None)
     mode = _TLS_MODES.get(_option(options, _TLS_MODE_OPTIONS, "disable").lower())
     ca = _option(options, _TLS_CA_OPTIONS, None)
-    port = _option(options, _SOCKET_PORT_OPTIONS, str(driver.PORT))
+    port = _option(options, _SOCKET_PORT_OPTIONS, str(dialect.PORT))
     session_attrs = _option(options, _HOST_OPTIONS, "primary" if len(hosts) > 1 else "any")
     if options or len(given) != len(dict(given)):
         known = ", ".join(_OPTIONS)
@@ -115,11 +119,11 @@ def parse_url(url: str) -> Target:
         raise ValueError("the option port is a number and stands beside a socket; a host's port stands behind its name")
     if session_attrs not in _SESSION_ATTRS:
         raise ValueError("target_session_attrs must be any, primary or standby")
-    if socket and hosts not in ((), (("localhost", driver.PORT),)):
+    if socket and hosts not in ((), (("localhost", dialect.PORT),)):
         raise ValueError("name a host or a socket, not both")
     if not hosts and not socket:
         raise ValueError(f"the host is missing: write {example}")
-    if len(hosts) > 1 and not driver.SEVERAL_HOSTS:
+    if len(hosts) > 1 and not dialect.SEVERAL_HOSTS:
         raise ValueError("name one host: a proxy or a DNS name in front of several follows their failover")
     return Target(
         hosts=() if socket else hosts,
@@ -138,10 +142,13 @@ def _hosts(text: str) -> tuple[tuple[str, int], ...]:
     """`a:1,b` as pairs of host and port; brackets surround an IPv6 address. Raises ValueError on what is neither."""
     hosts = []
     for item in text.split(",") if text else ():
-        parts = urlsplit(f"//{item}")
-        if not (host := unquote(parts.hostname or "", errors="strict")) or "/" in host or parts.port == 0:
+        found = _HOST.fullmatch(item)
+        if not found:
             raise ValueError
-        hosts.append((host, parts.port or driver.PORT))
+        address, name, port = found[1], unquote(found[2] or "", errors="strict").lower(), int(found[3] or dialect.PORT)
+        if not (address or name) or "/" in name or not 1 <= port <= 65535:
+            raise ValueError
+        hosts.append((address or name, port))
     return tuple(hosts)
 
 

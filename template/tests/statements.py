@@ -1,4 +1,4 @@
-"""Running a statement in the words of this access style, for tests that are the same in both."""
+"""Running a statement in the words that both access styles have, for the tests of the data layer."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from sqlalchemy.sql import ClauseElement
 from app.database import Session
 
 
-async def run(session: Session, statement: ClauseElement) -> None:
+async def run(session: Session, statement: Any) -> None:
     await session.execute(statement)
 
 
 async def rows(session: Session, statement: ClauseElement) -> list[tuple[Any, ...]]:
-    return [tuple(row[name] for name in row) for row in await session.fetch_all(statement)]
+    return [row[:] for row in await session.fetch_all(statement)]
 
 
 async def value(session: Session, statement: ClauseElement) -> Any:

@@ -1,17 +1,13 @@
 """Questions to the server on connections of their own, outside the pool: is it there, and does the service fit in?"""
 
 import logging
-from typing import TYPE_CHECKING
 
 import stamina
 
-from app.database import driver
-from app.database.errors import AccessDenied, DatabaseError, Unavailable
+from app.database import AccessDenied, DatabaseError, Unavailable, driver
 from app.database.translation import translated
-
-if TYPE_CHECKING:
-    from app.database.url import Target
-    from app.settings import DatabaseSettings
+from app.database.url import Target
+from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +19,7 @@ class CannotConnect(Exception):
 class Probe:
     """Keeps one connection for `check`, which thus neither waits for the pool nor opens one each time."""
 
-    def __init__(self, target: "Target", settings: "DatabaseSettings") -> None:
+    def __init__(self, target: Target, settings: DatabaseSettings) -> None:
         self._target = target
         self._settings = settings
         self._connection: driver.RawConnection = None
@@ -46,7 +42,7 @@ class Probe:
             await driver.close(self._connection)
 
 
-async def first_connection(settings: "DatabaseSettings", *, read_only: bool = True) -> driver.RawConnection:
+async def first_connection(settings: DatabaseSettings, *, read_only: bool = True) -> driver.RawConnection:
     """A connection to the primary, which may come up as late as `startup_timeout` seconds from now.
 
     Raises CannotConnect; at once when access is denied, since waiting does not make a password right.
@@ -69,7 +65,7 @@ async def first_connection(settings: "DatabaseSettings", *, read_only: bool = Tr
         raise CannotConnect(" ".join(f"{error}: {where}, database {target.database}{cause}".split())) from error
 
 
-async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None:
+async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:
     """Wait for the primary and warn where all workers' connections do not fit. Raises as first_connection does."""
     connection = await first_connection(settings)
     await _compare_with_limit("DATABASE_URL", connection, settings, workers)
@@ -84,7 +80,7 @@ async def wait_for_server(settings: "DatabaseSettings", *, workers: int) -> None
 
 
 async def _compare_with_limit(
-    name: str, connection: driver.RawConnection, settings: "DatabaseSettings", workers: int
+    name: str, connection: driver.RawConnection, settings: DatabaseSettings, workers: int
 ) -> None:
     try:
         with translated(writing=True):

@@ -1,0 +1,228 @@
+"""SQLAlchemy on a unit of work: it compiles, binds and decodes each statement, and the unit sends it.
+
+Nearly all statements go without a greenlet: by the very steps of SQLAlchemy's own `Connection`, which are private to it
+and stand here alone (tests/test_engine.py compares with SQLAlchemy's own engine). What needs more than one statement,
+such as a default that only the server can make, goes by that Connection. Its cursors are ours, so all goes one way.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol
+
+from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.engine import Compiled, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool, PoolProxiedConnection
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import WARN_LINTING
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.util import LRUCache, await_only, greenlet_spawn
+
+from app.database import driver
+from app.database.errors import StatementRefused
+from app.database.ran import Ran
+from app.database.unit import Unit
+
+STATEMENTS = 500  # compiled ones that are kept, as in SQLAlchemy's engine
+
+Query = ClauseElement | str
+Values = dict[str, Any] | None
+
+
+class _Runner(Protocol):
+    async def run(self, statement: str, arguments: Sequence[Any], send: Any = driver.run) -> Ran: ...
+
+
+class Cursor:
+    """The DB-API's cursor, as SQLAlchemy's asynchronous dialects use one."""
+
+    arraysize = 1
+    lastrowid = property(lambda self: self.ran.lastrowid)
+    rowcount = property(lambda self: self.ran.rowcount)
+    description = property(lambda self: self.ran.description)
+
+    def __init__(self, runner: _Runner | None, send: Any = driver.run) -> None:
+        self._runner, self._send = runner, send
+        self.ran = Ran((), None, -1)
+        self._read = 0
+
+    def execute(self, statement: str, arguments: Sequence[Any] = (), send: Any = None) -> None:
+        assert self._runner is not None, "what needs its connection goes by way of Connection.execute"
+        self.ran, self._read = await_only(self._runner.run(statement, arguments, send or self._send)), 0
+
+    def executemany(self, statement: str, arguments: Sequence[Sequence[Any]]) -> None:
+        self.execute(statement, arguments, driver.run_many)
+
+    def fetchmany(self, size: int = 1) -> Sequence[Any]:
+        if self.ran.more is not None:
+            return await_only(self.ran.more(size))
+        self._read += size
+        return self.ran.rows[self._read - size : self._read]
+
+    def fetchone(self) -> Any:
+        return next(iter(self.fetchmany(1)), None)
+
+    def fetchall(self) -> Sequence[Any]:
+        rows, self._read = self.ran.rows[self._read :], len(self.ran.rows)
+        if self.ran.more is not None:
+            while more := await_only(self.ran.more(1000)):
+                rows = [*rows, *more]
+        return rows
+
+    def close(self) -> None:
+        pass
+
+    async def _async_soft_close(self) -> None:
+        pass
+
+
+class UnitConnection(PoolProxiedConnection):
+    """What SQLAlchemy takes for a connection of its pool: a unit of work, which has one when it needs one."""
+
+    is_valid, is_detached = True, False
+
+    def __init__(self, unit: Unit | None) -> None:
+        self.unit = unit
+        self.info: dict[str, Any] = {}
+        self.dbapi_connection = self.driver_connection = self
+
+    def cursor(self, server_side: bool = False) -> Any:
+        return Cursor(self.unit, driver.stream if server_side else driver.run)
+
+    def close(self, *_: object) -> None:
+        pass
+
+    commit = rollback = detach = invalidate = close  # type: ignore[assignment]
+
+
+class _NewConnection(UnitConnection):
+    """A connection that no unit has yet: the dialect asks it what kind of server this is."""
+
+    def __init__(self, raw: driver.RawConnection) -> None:
+        super().__init__(None)
+        self._raw = raw
+
+    async def run(self, statement: str, arguments: Sequence[Any], send: Any = driver.run) -> Ran:
+        ran: Ran = await send(self._raw, statement, arguments)
+        return ran
+
+    def cursor(self, server_side: bool = False) -> Any:
+        return Cursor(self)
+
+    def __getattr__(self, name: str) -> Any:  # what a dialect reads of the driver's
+        return getattr(self._raw, name)
+
+
+class _UnitsOfWork:
+    """What a dialect does with a connection is the unit's; it is entered by Database's methods alone."""
+
+    def do_commit(self, dbapi_connection: Any) -> None:
+        if dbapi_connection.unit.begun:
+            await_only(dbapi_connection.unit.commit())
+
+    def do_rollback(self, dbapi_connection: Any) -> None:
+        if dbapi_connection.unit.begun:
+            await_only(dbapi_connection.unit.rollback())
+
+    def set_isolation_level(self, dbapi_connection: Any, level: str) -> NoReturn:
+        raise StatementRefused(f"A unit of work has its level from its start: transaction(isolation_level={level!r})")
+
+
+# https://docs.sqlalchemy.org/en/21/core/connections.html#registering-new-dialects
+_url = make_url(f"{driver.DIALECT}://")
+ServiceDialect = type("ServiceDialect", (_UnitsOfWork, _url.get_dialect()), {"supports_statement_cache": True})
+registry.register(f"{_url.get_backend_name()}.service", __name__, "ServiceDialect")
+
+
+class Engine:
+    """The dialect of one server, and what it has compiled."""
+
+    def __init__(self) -> None:
+        url = f"{_url.get_backend_name()}+service://"
+        self.sqlalchemy = create_async_engine(url, poolclass=NullPool).sync_engine
+        self._dialect: Any = self.sqlalchemy.dialect
+        self._compiled: LRUCache[Any, Compiled] = LRUCache(STATEMENTS)
+        self._stub = self.connection(None)
+        self._knows_server = False
+
+    def connection(self, unit: Unit | None) -> Connection:
+        return Connection(self.sqlalchemy, UnitConnection(unit))
+
+    async def prepare(self, raw: driver.RawConnection) -> None:
+        """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
+        if not self._knows_server:
+            await greenlet_spawn(self._dialect.initialize, Connection(self.sqlalchemy, _NewConnection(raw)))
+            self._knows_server = True
+        await driver.prepare(raw, self._dialect)
+
+    async def ready(self, unit: Unit) -> None:
+        """What is compiled depends on the server."""
+        if not self._knows_server:
+            await unit.connect()
+
+    async def execute(
+        self, unit: Unit, query: Query, values: Values = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
+        """`values` are those of each bindparam(), or the columns of an INSERT or UPDATE, by name."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        options: Any = getattr(query, "_execution_options", None)
+        if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
+            return await self.execute_by_connection(unit, query, values)
+        compiled, extracted, named, hit = query._compile_w_cache(
+            self._dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
+        )
+        if not _is_one_statement(compiled):
+            return await self.execute_by_connection(unit, query, values)
+        context = self._dialect.execution_ctx_cls._init_compiled(
+            self._dialect,
+            self._stub,
+            self._stub.connection,
+            options,
+            compiled,
+            [values] if values else [],
+            query,
+            extracted,
+            hit,
+            named,
+        )
+        context.cursor.ran = await unit.run(context.statement, context.parameters[0], send)
+        context.post_exec()
+        result: CursorResult[Any] = context._setup_result_proxy()
+        return result
+
+    async def execute_by_connection(self, unit: Unit, query: Any, values: Any = None) -> CursorResult[Any]:
+        """By SQLAlchemy's Connection; `values` may be a list of them."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        return await greenlet_spawn(self.connection(unit).execute, query, values)
+
+
+def _is_one_statement(compiled: Any) -> bool:
+    """Whether all that is made before it, if anything, is made in Python. Decided once for each compiled statement."""
+    known: bool | None = compiled.__dict__.get("one_statement")
+    if known is None:
+        defaults = [c.default for c in compiled.insert_prefetch] + [c.onupdate for c in compiled.update_prefetch]
+        known = compiled.one_statement = all(d is None or d.is_scalar or d.is_callable for d in defaults)
+    return known
+
+
+def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
+    """As the driver made them."""
+    cursor: Any = result.cursor
+    rows: Sequence[Any] = cursor.ran.rows
+    return rows
+
+
+def is_plain_insert(result: CursorResult[Any]) -> bool:
+    """Whether it was an INSERT without a RETURNING of its own."""
+    context: Any = result.context
+    return bool(context.isinsert and not context._is_explicit_returning)
+
+
+def inserted_key(result: CursorResult[Any]) -> Any:
+    """The key, or its first column, that an INSERT of one row was given; None where the server does not tell."""
+    context: Any = result.context
+    key = None if context.executemany else result.inserted_primary_key
+    return key[0] if key else None
