@@ -5,8 +5,8 @@ import logging
 import stamina
 
 from app.database import AccessDenied, DatabaseError, Unavailable, driver
+from app.database.target import Target
 from app.database.translation import translated
-from app.database.url import Target
 from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)

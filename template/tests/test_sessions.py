@@ -106,7 +106,7 @@ async def test_a_session_reads_its_own_writes(probe_database: MakeDatabase) -> N
 async def test_a_read_session_refuses_to_write(probe_database: MakeDatabase, statement: object) -> None:
     async with probe_database().read() as session:
         with pytest.raises(ReadOnlySession):
-            await run(session, statement)  # type: ignore[arg-type]  # constructs of several kinds
+            await run(session, statement)
         assert await value(session, select(func.count()).select_from(probes)) == 0
 
 

@@ -31,6 +31,6 @@ from app.database.errors import TransactionAborted as TransactionAborted
 from app.database.errors import TransactionTimeout as TransactionTimeout
 from app.database.errors import Unavailable as Unavailable
 from app.database.errors import UniqueViolation as UniqueViolation
-from app.database.isolation import IsolationLevel as IsolationLevel
 from app.database.metadata import metadata as metadata
+from app.database.options import IsolationLevel as IsolationLevel
 from app.database.types import UtcDateTime as UtcDateTime

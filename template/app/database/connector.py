@@ -10,8 +10,8 @@ from time import monotonic
 from app.database import driver
 from app.database.errors import PoolTimeout
 from app.database.options import Options
+from app.database.target import Target
 from app.database.translation import translate
-from app.database.url import Target
 
 logger = logging.getLogger(__name__)
 

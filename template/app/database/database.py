@@ -9,12 +9,11 @@ import stamina
 from app.database.backend import Session
 from app.database.engine import Engine
 from app.database.errors import PoolTimeout, Retryable
-from app.database.isolation import IsolationLevel
 from app.database.metrics import Status, refused, retried
-from app.database.options import Options
+from app.database.options import IsolationLevel, Options
 from app.database.pool import Pool
+from app.database.target import Target
 from app.database.unit import Seats, Unit
-from app.database.url import Target
 
 T = TypeVar("T")
 
@@ -104,6 +103,6 @@ class Database:
     def _unit(
         self, server: _Server, level: IsolationLevel | None, *, of_request: bool = False, brief: bool = False
     ) -> Unit:
-        unit = Unit(self._seats, server.pool, self._options, level, of_request=of_request, brief=brief)
+        unit = Unit(self._seats, server.pool, self._options, level, of_request, brief)
         unit.session = Session(server.engine, unit)
         return unit

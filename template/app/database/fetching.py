@@ -6,7 +6,7 @@ from sqlalchemy import CursorResult
 
 from app.database import driver
 from app.database.engine import Engine, Query, Values, rows_of
-from app.database.record import Record, records_of
+from app.database.rows import Record, records_of
 from app.database.unit import Unit
 
 

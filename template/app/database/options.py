@@ -1,9 +1,11 @@
 """What the data layer reads of the service's settings; `app.settings.DatabaseSettings` has all of it."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
-from app.database.isolation import IsolationLevel
-from app.database.url import Target
+from app.database.target import Target
+
+# In the words of the SQL standard. Not READ UNCOMMITTED: PostgreSQL has none, MySQL shows what is never committed.
+IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class Options(Protocol):

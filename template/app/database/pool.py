@@ -14,7 +14,7 @@ from app.database import driver, metrics
 from app.database.connector import Connection, Connector
 from app.database.errors import PoolTimeout, ServerGone
 from app.database.options import Options
-from app.database.url import Target
+from app.database.target import Target
 
 WAITERS_PER_PLACE = 50  # more than this could hardly be served before `pool_timeout`, so they are told at once
 SURPLUS_AFTER = 10.0  # seconds of idleness after which a connection beyond `pool_size` is closed

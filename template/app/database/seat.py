@@ -1,43 +1,68 @@
-"""What a task holds of the database: one connection at most, for all of its units of work."""
+"""What a task holds of the database: one connection at most, on which one statement at a time is under way.
+
+No reply is ever met by another statement or by the next user: a connection whose reply is outstanding is given up.
+"""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
 
 from app.database.connector import Connection
+from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone
 from app.database.pool import Pool
+from app.database.translation import translate
 
 if TYPE_CHECKING:
-    from app.database.unit import Unit
+    from app.database.running import Running
+
+T = TypeVar("T")
 
 
 class Seat:
-    """`holder` is the unit whose time limit runs for the connection, `sending` the one whose reply is outstanding."""
+    """`sending` is the unit whose reply is outstanding, `transaction` the one that nobody else may begin beside."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.units = 0
         self.pool: Pool | None = None
         self.connection: Connection | None = None
-        self.holder: Unit | None = None
-        self.sending: Unit | None = None
-        self.transaction: Unit | None = None
+        self.sending: Running | None = None
+        self.transaction: Running | None = None
 
     async def take(self, pool: Pool) -> Connection:
         """A connection of this pool. One of another, the replica's, is given back before."""
-        await self.leave()
-        self.connection, self.pool = connection, _ = await pool.acquire(), pool
-        return connection
+        if self.connection is None or self.pool is not pool:
+            await self.leave()
+            self.connection, self.pool = await pool.acquire(), pool
+        return self.connection
 
     async def leave(self) -> None:
-        connection, pool, self.connection, self.holder = self.connection, self.pool, None, None
-        if connection is not None and pool is not None:
+        """Give back a connection on which nothing is under way."""
+        connection, self.connection = self.connection, None
+        if connection is not None and self.pool is not None:
             if connection.keeps_state:
-                await pool.retire(connection)
+                await self.pool.retire(connection)
             else:
-                pool.release(connection)
+                self.pool.release(connection)
 
     def abandon(self, connection: Connection | None) -> None:
         """Give up a connection on which a reply may be outstanding, unless that has been done."""
         if connection is not None and connection is self.connection and self.pool is not None:
             self.connection = None
             self.pool.abandon(connection)
+
+    async def careful(self, sending: Awaitable[T], *, writing: bool) -> T:
+        """Raises our errors for the driver's; a connection that is of no further use is given up."""
+        connection = self.connection
+        try:
+            return await sending
+        except Exception as error:
+            ours: DatabaseError | None = translate(error, writing=writing)
+            if ours is None:
+                raise
+            if isinstance(ours, ServerGone | ReadOnlyServer):  # the next one finds the new primary
+                self.abandon(connection)
+            raise ours from (None if ours is error else error)
+        except BaseException:  # cancelled: the reply is still to come
+            self.abandon(connection)
+            raise

@@ -49,11 +49,11 @@ def _reads(first: str, words: list[str]) -> bool:
     )
 
 
-def refuse_write(kind: Kind) -> None:
+def refuse_write(kind: Kind, by_cursor: bool) -> None:
     """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
     if not kind.reads:
         raise ReadOnlySession
-    if kind.stays:
+    if kind.stays or by_cursor:
         raise StatementRefused(
-            "A read session keeps nothing between its statements: use database.transaction(), and SET LOCAL there"
+            "A read session keeps nothing between statements: use a transaction, and SET LOCAL there"
         )

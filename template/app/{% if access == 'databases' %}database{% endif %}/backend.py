@@ -13,7 +13,7 @@ from databases.core import Connection
 from app.database import driver
 from app.database.engine import Engine, Query, Values, inserted_key, is_plain_insert
 from app.database.fetching import Fetching
-from app.database.record import Record, records_of
+from app.database.rows import Record, records_of
 from app.database.unit import Unit
 
 NAME = "databases"

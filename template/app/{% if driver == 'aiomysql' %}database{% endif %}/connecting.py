@@ -1,20 +1,24 @@
-"""Opening a connection to MySQL or MariaDB: each statement runs by itself and read-only, until a transaction says READ
-WRITE. So a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept per
-connection.
+"""Opening and closing a connection to MySQL or MariaDB. Until a transaction says READ WRITE each statement runs by itself
+and read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is
+kept per connection.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
 import aiomysql
+import pymysql
 from pymysql.constants import CLIENT
 
 from app.database import errors
 from app.database.options import Options
-from app.database.url import Target
+from app.database.target import Target
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 # Which server this is: by way of a proxy the next connection may be to another one.
 SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port /*!80000 , @@server_uuid */ /*M! , @@datadir */)"
@@ -64,3 +68,60 @@ async def _set_up(connection: RawConnection, options: Options, read_only: bool) 
     while connection._result.has_next:
         await connection.next_result()
     connection.server, connection.isolation_level = connection._result.rows[0][0], options.isolation_level
+
+
+def is_closed(connection: RawConnection) -> bool:
+    """Whether the socket is known to be gone: no round trip."""
+    # Not at_eof(): what a killed session still said may lie unread before the end.
+    return bool(connection.closed or connection._reader.eof_received or connection._reader.exception())
+
+
+async def ping(connection: RawConnection) -> None:
+    await connection.ping(reconnect=False)
+
+
+async def close(connection: RawConnection) -> None:
+    """Say goodbye, but not for long: the network may have gone."""
+    try:
+        async with asyncio.timeout(1):
+            await connection.ensure_closed()
+    except OSError:  # TimeoutError is an OSError
+        terminate(connection)
+
+
+async def retire(connection: RawConnection) -> None:
+    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
+    try:
+        async with asyncio.timeout(1):
+            await connection.query("DO RELEASE_ALL_LOCKS()")  # the server closes the socket before it lets go of them
+        await close(connection)
+    except (pymysql.MySQLError, OSError):
+        terminate(connection)
+
+
+def terminate(connection: RawConnection) -> None:
+    """Drop the connection without a word; the server rolls back."""
+    connection.close()
+
+
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends, over another connection, the statement of one that is about to be dropped.
+
+    It runs on and keeps its locks, although the client gave up and closed the socket. A session's number is its
+    server's own: by way of a proxy the other connection may be to another one, where it is somebody else's.
+    """
+    if connection.server is None or not connection._close_reason:  # which is set when a read was cancelled
+        return None
+    return partial(_end_session, connection.server, connection.opened, int(connection.thread_id()))
+
+
+async def _end_session(server: str, opened: float, session_id: int, connection: RawConnection) -> None:
+    await connection.query("SHOW GLOBAL STATUS LIKE 'Uptime'")
+    uptime = int(connection._result.rows[0][1])
+    if connection.server != server or uptime + 1 < monotonic() - opened:  # another one, or restarted
+        return
+    try:
+        await connection.query(f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
+    except pymysql.err.OperationalError as error:
+        if error.args[0] != 1094:  # it has ended by itself
+            raise

@@ -1,19 +1,22 @@
 """How MySQL, MariaDB and aiomysql begin, commit and run: everything that is done on a raw connection."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from time import monotonic
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import aiomysql
-import pymysql
 
 from app.database import dialect, errors
+from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
+from app.database.connecting import close as close
 from app.database.connecting import connect as connect
-from app.database.isolation import IsolationLevel
-from app.database.ran import Ran
+from app.database.connecting import is_closed as is_closed
+from app.database.connecting import left_behind as left_behind
+from app.database.connecting import ping as ping
+from app.database.connecting import retire as retire
+from app.database.connecting import terminate as terminate
+from app.database.options import IsolationLevel
+from app.database.rows import Ran
 
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
 SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
@@ -24,8 +27,6 @@ CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
 # after which it has undone the statement alone, where PostgreSQL refuses all others up to a ROLLBACK TO SAVEPOINT.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = (errors.Deadlock, errors.SerializationFailure)
 NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = (errors.LockTimeout, errors.StatementTimeout)
-
-LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
@@ -116,65 +117,9 @@ def in_transaction(connection: RawConnection) -> bool:
     return not is_closed(connection) and bool(connection.get_transaction_status())
 
 
-def is_closed(connection: RawConnection) -> bool:
-    """Whether the socket is known to be gone: no round trip."""
-    # Not at_eof(): what a killed session still said may lie unread before the end.
-    return bool(connection.closed or connection._reader.eof_received or connection._reader.exception())
-
-
 async def scalar(connection: RawConnection, query: str) -> Any:
     """The first column of the first row of a statement without parameters, None when it has no rows."""
     async with connection.cursor() as cursor:
         await cursor.execute(query)
         row = await cursor.fetchone()
         return row[0] if row else None
-
-
-async def ping(connection: RawConnection) -> None:
-    await connection.ping(reconnect=False)
-
-
-async def close(connection: RawConnection) -> None:
-    """Say goodbye, but not for long: the network may have gone."""
-    try:
-        async with asyncio.timeout(1):
-            await connection.ensure_closed()
-    except OSError:  # TimeoutError is an OSError
-        terminate(connection)
-
-
-async def retire(connection: RawConnection) -> None:
-    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
-    try:
-        async with asyncio.timeout(1):
-            await _query(connection, "DO RELEASE_ALL_LOCKS()")  # the server closes the socket before it lets go of them
-        await close(connection)
-    except (pymysql.MySQLError, OSError):
-        terminate(connection)
-
-
-def terminate(connection: RawConnection) -> None:
-    """Drop the connection without a word; the server rolls back."""
-    connection.close()
-
-
-def left_behind(connection: RawConnection) -> LeftBehind | None:
-    """What ends, over another connection, the statement of one that is about to be dropped.
-
-    It runs on and keeps its locks, although the client gave up and closed the socket. A session's number is its
-    server's own: by way of a proxy the other connection may be to another one, where it is somebody else's.
-    """
-    if connection.server is None or not connection._close_reason:  # which is set when a read was cancelled
-        return None
-    return partial(_end_session, connection.server, connection.opened, int(connection.thread_id()))
-
-
-async def _end_session(server: str, opened: float, session_id: int, connection: RawConnection) -> None:
-    uptime = await _query(connection, "SHOW GLOBAL STATUS LIKE 'Uptime'")
-    if connection.server != server or int(uptime.rows[0][1]) + 1 < monotonic() - opened:  # another one, or restarted
-        return
-    try:
-        await _query(connection, f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
-    except pymysql.err.OperationalError as error:
-        if error.args[0] != 1094:  # it has ended by itself
-            raise

@@ -1,9 +1,9 @@
-"""Opening a connection to PostgreSQL: each statement runs by itself and read-only, until a transaction says READ WRITE.
-
-So a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept per
-connection: the limits come with BEGIN.
+"""Opening and closing a connection to PostgreSQL. Until a transaction says READ WRITE each statement runs by itself and
+read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept
+per connection: the limits come with BEGIN.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -11,9 +11,10 @@ import asyncpg
 
 from app.database import errors
 from app.database.options import Options
-from app.database.url import Target
+from app.database.target import Target
 
 RawConnection: TypeAlias = Any  # asyncpg ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -66,3 +67,35 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
         connection.keeps_plans = False
         connection.limits = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
     return connection
+
+
+def is_closed(connection: RawConnection) -> bool:
+    """Whether the socket is known to be gone: no round trip."""
+    return bool(connection.is_closed())
+
+
+async def ping(connection: RawConnection) -> None:
+    await connection.execute("SELECT")  # without a parameter: one round trip, also through a pooler
+
+
+async def close(connection: RawConnection) -> None:
+    """Say goodbye, but not for long: the network may have gone."""
+    try:
+        await connection.close(timeout=1)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # TimeoutError is an OSError
+        terminate(connection)
+
+
+async def retire(connection: RawConnection) -> None:
+    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
+    await close(connection)
+
+
+def terminate(connection: RawConnection) -> None:
+    """Drop the connection without a word; the server rolls back."""
+    connection.terminate()
+
+
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends the statement of a connection that is about to be dropped: PostgreSQL sees that its client has gone."""
+    return None

@@ -1,16 +1,23 @@
 """How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 
 from app.database import dialect, errors
+from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
+from app.database.connecting import close as close
 from app.database.connecting import connect as connect
-from app.database.isolation import IsolationLevel
-from app.database.ran import Ran
+from app.database.connecting import is_closed as is_closed
+from app.database.connecting import left_behind as left_behind
+from app.database.connecting import ping as ping
+from app.database.connecting import retire as retire
+from app.database.connecting import terminate as terminate
+from app.database.options import IsolationLevel
+from app.database.rows import Ran
 
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
 SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
@@ -22,8 +29,6 @@ PLANS = 200  # prepared statements that each connection keeps
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = ()
 NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = ()
-
-LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
@@ -102,38 +107,6 @@ def in_transaction(connection: RawConnection) -> bool:
     return not is_closed(connection) and bool(connection.is_in_transaction())
 
 
-def is_closed(connection: RawConnection) -> bool:
-    """Whether the socket is known to be gone: no round trip."""
-    return bool(connection.is_closed())
-
-
 async def scalar(connection: RawConnection, query: str) -> Any:
     """The first column of the first row of a statement without parameters, None when it has no rows."""
     return await connection.fetchval(query)
-
-
-async def ping(connection: RawConnection) -> None:
-    await connection.execute("SELECT")  # without a parameter: one round trip, also through a pooler
-
-
-async def close(connection: RawConnection) -> None:
-    """Say goodbye, but not for long: the network may have gone."""
-    try:
-        await connection.close(timeout=1)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # TimeoutError is an OSError
-        terminate(connection)
-
-
-async def retire(connection: RawConnection) -> None:
-    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
-    await close(connection)
-
-
-def terminate(connection: RawConnection) -> None:
-    """Drop the connection without a word; the server rolls back."""
-    connection.terminate()
-
-
-def left_behind(connection: RawConnection) -> LeftBehind | None:
-    """What ends the statement of a connection that is about to be dropped: PostgreSQL sees that its client has gone."""
-    return None

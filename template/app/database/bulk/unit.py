@@ -37,7 +37,7 @@ async def all_or_nothing(session: Session) -> AsyncIterator[Unit]:
 
 async def execute(unit: Unit, text: str) -> int:
     """Run a statement without parameters; how many rows it matched."""
-    return (await unit.run(text, (), driver.run_text, own=True)).rowcount
+    return (await unit.run(text, (), driver.run_text, True)).rowcount
 
 
 async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitable[Result]]) -> Result:
@@ -71,6 +71,6 @@ async def _savepoint(unit: Unit, name: str) -> AsyncIterator[None]:
     except (
         BaseException
     ) as error:  # cancelled: half of a batch may be sent, and whoever catches this must not commit it
-        unit.give_up(error)
+        unit.fail(error)
         raise
     await execute(unit, f"RELEASE SAVEPOINT {name}")

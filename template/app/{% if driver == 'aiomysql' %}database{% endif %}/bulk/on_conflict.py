@@ -14,7 +14,7 @@ from app.database.bulk.columns import Columns, dialect
 from app.database.bulk.rows import Batch
 from app.database.bulk.statements import insert_into, packets
 from app.database.errors import UniqueViolation
-from app.database.ran import Ran
+from app.database.rows import Ran
 from app.database.unit import Unit
 
 _DUPLICATES = re.compile(rb"Duplicates: (\d+)")

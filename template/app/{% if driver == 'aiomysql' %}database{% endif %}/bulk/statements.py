@@ -13,7 +13,7 @@ from app.database import driver
 from app.database.bulk.columns import Columns, dialect, names
 from app.database.bulk.rows import Batch
 from app.database.bulk.unit import execute
-from app.database.ran import Ran
+from app.database.rows import Ran
 from app.database.unit import Unit
 
 PACKET = 1_000_000  # bytes; servers take 4 MiB or more (max_allowed_packet)

@@ -11,7 +11,7 @@ from app.database.bulk.columns import Columns, dialect, names
 from app.database.bulk.rows import Batch
 from app.database.bulk.unit import execute
 from app.database.errors import InvalidValue
-from app.database.ran import Ran
+from app.database.rows import Ran
 from app.database.unit import Unit
 
 

@@ -1,13 +1,27 @@
-"""Rows as `fetch_all` and `fetch_one` give them: SQLAlchemy's, which are mappings too, as those of `databases` are."""
+"""Rows, as a driver module gives them (`Ran`), and as `fetch_all` and `fetch_one` do (`Record`)."""
 
-from collections.abc import Iterator, Sequence, ValuesView
+from collections.abc import Awaitable, Callable, Iterator, Sequence, ValuesView
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, CursorResult, Row
 
 
+@dataclass(slots=True)
+class Ran:
+    """Rows as the driver made them, the columns as the DB-API describes them, and the counts that the server gave."""
+
+    rows: Sequence[Any]
+    description: Any
+    rowcount: int
+    lastrowid: int | None = None
+    more: Callable[[int], Awaitable[Sequence[Any]]] | None = None  # of a stream: as many further rows
+
+
 class Record(Row[Any]):
-    """`row.name`, `row["name"]`, `row[table.c.name]`, `row[0]`; `dict(row)`, `**row` and iteration are by name."""
+    """SQLAlchemy's row, which is a mapping too, as those of `databases` are: `row.name`, `row["name"]`,
+    `row[table.c.name]`, `row[0]`; `dict(row)` and iteration are by name.
+    """
 
     __slots__ = ()
 

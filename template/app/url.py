@@ -5,16 +5,13 @@ in FileNotFoundError, a password with `@` or `%` in another host. What this modu
 """
 
 import re
-import ssl
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Literal, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from app.database import dialect
+from app.database.target import Target, TlsMode
 
 Default = TypeVar("Default")
-TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
 
 # libpq's `sslmode` and MySQL's `ssl-mode`. The modes that fall back to plaintext protect nothing and are refused.
 _TLS_MODES: dict[str, TlsMode] = {
@@ -39,41 +36,6 @@ _URL = re.compile(
     r"([a-z]+)(?:\+([a-z0-9]+))?://(?:([^/?#\s]*)@)?([^@/?#\s]*)(?:/([^?#@\s]*))?(?:\?([^#@\s]*))?(?:#([^@\s]*))?", re.I
 )
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::(\d+))?", re.I)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a database is and how to get in. `socket` excludes `hosts`; the password never prints.
-
-    `session_attrs` says which of several hosts is wanted, in libpq's words: without it the one that takes writes.
-    """
-
-    hosts: tuple[tuple[str, int], ...]
-    user: str | None
-    password: str | None = field(repr=False)
-    database: str
-    socket: str | None = None
-    socket_port: int = dialect.PORT
-    session_attrs: str = "any"
-    tls: TlsMode = "disable"
-    ca: str | None = None
-
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """The context for a connection: None is plaintext, as the URL asked for. Raises OSError for an unusable CA."""
-        return None if self.tls == "disable" else _ssl_context(self.tls, self.ca)
-
-
-@cache  # reading the system's certificates for each connection would block the event loop
-def _ssl_context(tls: TlsMode, ca: str | None) -> ssl.SSLContext:
-    if tls == "require":  # encrypted, but not authenticated: what libpq and MySQL mean by the word
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
-    context = ssl.create_default_context(cafile=ca)
-    context.check_hostname = tls == "verify-full"
-    # On since Python 3.13: it refuses the certificates that MySQL makes for itself, and those of many companies.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def parse_url(url: str) -> Target:
