@@ -1,6 +1,6 @@
-"""Opening and closing a connection to MySQL or MariaDB. Until a transaction says READ WRITE each statement runs by itself
-and read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is
-kept per connection.
+"""Opening and closing a connection to MySQL or MariaDB. Until a transaction says READ WRITE each statement runs by
+itself and read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler
+nothing is kept per connection.
 """
 
 import asyncio
