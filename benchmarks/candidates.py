@@ -1,4 +1,5 @@
-"""What is measured: the rendered services, the same routes by hand, the published pattern, and other templates.
+"""What is measured: the rendered services, the same routes by hand, reading without a framework, the published pattern,
+and other templates.
 
 Each candidate has a database of its own with the same rows, on the one server of its driver.
 """
@@ -87,9 +88,14 @@ def candidates(rendered: Mapping[str, Service], driver: str) -> list[Candidate]:
     found = []
     orm = rendered[combination_id({"driver": driver, "access": "orm"})]
     prepare = partial(migrate_and_seed, orm)
-    for group, module in (("floor", f"on_{driver}"), ("published", "app")):
+    only_reads = {work: work for work in ("read", "list")}
+    for group, module, requests in (
+        ("bare", f"on_{driver}", only_reads),
+        ("floor", f"on_{driver}", ROUTES),
+        ("published", "app", ROUTES),
+    ):
         command = (orm.executable(UVICORN[0]), f"{module}:app", *UVICORN[1:])
-        found.append(Candidate(f"{driver}-{group}", group, driver, command, HERE / group, prepare))
+        found.append(Candidate(f"{driver}-{group}", group, driver, command, HERE / group, prepare, requests=requests))
     for access in ACCESS_STYLES:
         service = rendered[combination_id({"driver": driver, "access": access})]
         command = (service.executable(UVICORN[0]), "app.main:app", *UVICORN[1:])

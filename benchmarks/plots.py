@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 mpl.use("svg")
 mpl.rcParams |= {"svg.hashsalt": "bench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
-COLOURS = {"floor": "#888888", "databases": "#0b6e4f", "orm": "#1f5fa8", "published": "#c0504d"}
+COLOURS = {"bare": "#c8c8c8", "floor": "#888888", "databases": "#0b6e4f", "orm": "#1f5fa8", "published": "#c0504d"}
 OTHERS = ("#d08c2a", "#8e5ea2")
 SERVERS = {"asyncpg": "PostgreSQL", "aiomysql": "MySQL or MariaDB"}
 WORKS = {"read": "read by key", "list": "list of 100", "create": "create", "transfer": "transfer"}

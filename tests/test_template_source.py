@@ -1,18 +1,23 @@
 """The template's source is plain, formatted, linted Python in place; Jinja stays where it is allowed."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
-from harness import ROOT, git, is_seed
+from harness import COMBINATIONS, ROOT, combination_id, git, is_seed
 
 TEMPLATE = ROOT / "template"
 JINJA = re.compile(r"\{\{|\{%|\{#")
 BLOCK = re.compile(r"\{%")
 WITH_EXPRESSIONS = {"app/settings.py.jinja"}
 FORBIDDEN_ON_WINDOWS = re.compile(r'[<>:"\\|?*\x00-\x1f]|[. ](?:/|$)')
+CONDITION = re.compile(r"\{% if (\w+) == '(\w+)' %\}")
 RESERVED_ON_WINDOWS = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
 
@@ -29,6 +34,39 @@ def text(name: str) -> str:
 def plain(name: str) -> str:
     """The path without its conditions: app/{% if access == 'orm' %}database{% endif %}/x.py -> app/database/x.py."""
     return re.sub(r"\{%.*?%\}", "", name)
+
+
+def modules(combination: dict[str, str]) -> dict[str, str]:
+    """The modules of the data layer that a combination gets, with those that its settings are made of: name -> source.
+
+    `app.database.bulk` stands for `app/database/bulk/__init__.py`.
+    """
+    chosen = {
+        plain(name).removesuffix(".jinja"): name
+        for name in sources()
+        if all(combination.get(question, value) == value for question, value in CONDITION.findall(name))
+    }
+    return {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): chosen[path]
+        for path in chosen
+        if path.endswith(".py") and path.startswith(("app/database/", "app/settings.py", "app/url.py"))
+    }
+
+
+def imports(name: str, *, at_run_time: bool = False) -> Iterator[str]:
+    """What a source imports, each name of `from x import y` as x.y; at run time nothing of `if TYPE_CHECKING:`."""
+    nodes: list[ast.AST] = [ast.parse(text(name))]
+    while nodes:
+        node = nodes.pop()
+        if at_run_time and isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            nodes += node.orelse
+        else:
+            nodes += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports of the template are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 @pytest.mark.parametrize("command", ["ruff check", "ruff format --check", "mypy"])
@@ -83,6 +121,37 @@ def test_modules_that_the_template_owns_are_read_in_one_sitting() -> None:
 def test_modules_that_the_template_owns_say_what_they_guarantee() -> None:
     owned = [n for n in sources() if plain(n).startswith(("app/", "dev/")) and n.endswith(".py") and text(n).strip()]
     assert [name for name in owned if not text(name).startswith('"""')] == []
+
+
+def test_the_data_layer_imports_nothing_of_the_service_but_itself() -> None:
+    layer = [n for n in sources() if plain(n).startswith("app/database/") and n.endswith(".py")]
+    assert layer
+    ours = re.compile(r"app\.database(?:\.|$)")
+    found = {n: [i for i in imports(n) if i.partition(".")[0] == "app" and not ours.match(i)] for n in layer}
+    assert {name: outside for name, outside in found.items() if outside} == {}
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=combination_id)
+def test_no_module_of_the_data_layer_or_the_settings_imports_itself_by_way_of_others(
+    combination: dict[str, str],
+) -> None:
+    """Raises CycleError, which names them."""
+    known = modules(combination)
+    graph: dict[str, set[str]] = {}
+    for module, name in known.items():
+        # All packages above what is imported come first; those above the module itself are being imported already.
+        wanted = {part for i in imports(name, at_run_time=True) for part in accumulate(i.split("."), "{}.{}".format)}
+        graph[module] = {part for part in wanted if part in known and not f"{module}.".startswith(f"{part}.")}
+    assert graph["app.settings"] >= {"app.url"}, "nothing is read"
+    order = list(TopologicalSorter(graph).static_order())
+    assert order.index("app.database.unit") < order.index("app.database.database")
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=combination_id)
+def test_what_moves_many_rows_stays_small(combination: dict[str, str]) -> None:
+    bulk = {n: text(n).count("\n") for module, n in modules(combination).items() if ".bulk" in module}
+    assert len(bulk) == 10
+    assert sum(bulk.values()) <= 620
 
 
 def test_what_the_template_owns_imports_no_example_slice() -> None:

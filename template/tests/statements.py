@@ -1,5 +1,6 @@
 """Running a statement in the words that both access styles have, for the tests of the data layer."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlalchemy.sql import ClauseElement
@@ -17,3 +18,11 @@ async def rows(session: Session, statement: ClauseElement) -> list[tuple[Any, ..
 
 async def value(session: Session, statement: ClauseElement) -> Any:
     return await session.fetch_val(statement)
+
+
+def savepoint(session: Any) -> AbstractAsyncContextManager[Any]:
+    """By the name that the access style has for it."""
+    nested: AbstractAsyncContextManager[Any] = (
+        session.begin_nested() if hasattr(session, "begin_nested") else session.transaction()
+    )
+    return nested

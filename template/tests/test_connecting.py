@@ -178,6 +178,20 @@ async def test_surplus_connections_stay_while_they_are_needed_and_close_when_the
     async with asyncio.timeout(10):
         while database.status().open > 1:
             await asyncio.sleep(0.01)
+    await four_at_once(database)
+    assert database.status().open == 4
+
+
+async def test_surplus_connections_are_not_opened_for_each_use(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=3)
+        for _ in range(5):
+            await four_at_once(database)
+        assert proxy.connections == 4
+        await database.close()
 
 
 async def test_connections_that_were_opened_together_do_not_expire_together(probe_database: MakeDatabase) -> None:
@@ -206,3 +220,27 @@ async def test_a_database_that_is_closed_leaves_no_connection_behind_not_even_on
     with pytest.raises(ServerGone):
         async with database.read() as session:
             await value(session, select(1))
+
+
+async def test_a_connection_that_is_being_opened_when_the_database_closes_is_not_left_behind(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=0)
+
+        async def read() -> None:
+            async with database.read() as session:
+                await value(session, select(1))
+
+        proxy.fall_silent()
+        opening, waiting = asyncio.create_task(read()), asyncio.create_task(read())
+        while not (proxy.connections and database.status().waiting):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+        proxy.speak_again()
+        ends = await asyncio.gather(opening, waiting, return_exceptions=True)
+        await closing
+        assert [type(end) for end in ends] == [ServerGone, ServerGone]
+        assert (database.status().open, database.status().in_use) == (0, 0)

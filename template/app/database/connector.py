@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from app.database import driver
-from app.database.errors import PoolTimeout
+from app.database.errors import PoolTimeout, ServerGone
 from app.database.options import Options
 from app.database.target import Target
 from app.database.translation import translate
@@ -36,6 +36,7 @@ class Connector:
         self.open: set[Connection] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._ending_one = asyncio.Lock()
+        self._finished = False
 
     async def connect(self, deadline: float) -> Connection:
         """A new connection, by `deadline` on the loop's clock. Raises our errors."""
@@ -56,6 +57,9 @@ class Connector:
         # Not all at once, when many were opened together.
         life = self._options.pool_recycle * random.uniform(0.9, 1) if self._options.pool_recycle >= 0 else float("inf")
         self.open.add(connection := Connection(raw, monotonic() + life))
+        if self._finished:
+            self.drop(connection)
+            raise ServerGone("The database was closed")
         return connection
 
     async def is_usable(self, connection: Connection, deadline: float) -> bool:
@@ -95,6 +99,7 @@ class Connector:
 
     async def finish(self) -> None:
         """Drop all, wait for what is being ended, but not for long: the server may be gone."""
+        self._finished = True
         for connection in list(self.open):
             self.drop(connection)
         if self._ending:

@@ -75,7 +75,7 @@ class Database:
                     result = await work(session)
         return result
 
-    def of_request(self, *, writing: bool, brief: bool = False) -> AbstractAsyncContextManager[Session]:
+    def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:
         """The sessions that a route asks for: they may stand beside one another, since they take turns."""
         server, level = (self._primary, self._options.isolation_level) if writing else (self._replica, None)
         return self._unit(server, level, of_request=True, brief=brief)

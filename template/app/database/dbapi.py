@@ -66,13 +66,13 @@ class UnitConnection(PoolProxiedConnection):
 
     is_valid, is_detached = True, False
 
-    def __init__(self, unit: Unit | None) -> None:
-        self.unit = unit
+    def __init__(self, unit: Unit | None, send: Any = driver.run) -> None:
+        self.unit, self._send = unit, send
         self.info: dict[str, Any] = {}
         self.dbapi_connection = self.driver_connection = self
 
     def cursor(self, server_side: bool = False) -> Any:
-        return Cursor(self.unit, driver.stream if server_side else driver.run)
+        return Cursor(self.unit, driver.stream if server_side else self._send)
 
     def close(self, *_: object) -> None:
         pass
@@ -109,8 +109,17 @@ class _UnitsOfWork:
         if dbapi_connection.unit.begun:
             await_only(dbapi_connection.unit.rollback())
 
+    def do_rollback_to_savepoint(self, connection: Any, name: str) -> None:
+        if connection.connection.unit.begun:  # else all of it was undone before
+            super().do_rollback_to_savepoint(connection, name)  # type: ignore[misc]  # of the dialect beside it
+
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> NoReturn:
         raise StatementRefused(f"A unit of work has its level from its start: transaction(isolation_level={level!r})")
+
+    def set_readonly(self, connection: Any, value: bool) -> NoReturn:
+        raise StatementRefused("A unit of work reads or writes from its start on: read() or transaction()")
+
+    set_deferrable = set_readonly
 
 
 # https://docs.sqlalchemy.org/en/21/core/connections.html#registering-new-dialects

@@ -28,6 +28,11 @@ Query = ClauseElement | str
 Values = dict[str, Any] | None
 
 
+class _Connection(Connection):
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Nothing: the unit knows what is lost, and what goes on by another connection."""
+
+
 class Engine:
     """The dialect of one server, and what it has compiled."""
 
@@ -39,8 +44,8 @@ class Engine:
         self._stub = self.connection(None)
         self._knows_server = False
 
-    def connection(self, unit: Unit | None) -> Connection:
-        return Connection(self.sqlalchemy, UnitConnection(unit))
+    def connection(self, unit: Unit | None, send: Any = driver.run) -> Connection:
+        return _Connection(self.sqlalchemy, UnitConnection(unit, send))
 
     async def prepare(self, raw: driver.RawConnection) -> None:
         """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
@@ -62,12 +67,12 @@ class Engine:
         query = text(query) if isinstance(query, str) else query
         options: Any = getattr(query, "_execution_options", None)
         if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
-            return await self.execute_by_connection(unit, query, values)
+            return await self.execute_by_connection(unit, query, values, send)
         compiled, extracted, named, hit = query._compile_w_cache(
             self._dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
         )
         if not _is_one_statement(compiled):
-            return await self.execute_by_connection(unit, query, values)
+            return await self.execute_by_connection(unit, query, values, send)
         context = self._dialect.execution_ctx_cls._init_compiled(
             self._dialect,
             self._stub,
@@ -85,11 +90,16 @@ class Engine:
         result: CursorResult[Any] = context._setup_result_proxy()
         return result
 
-    async def execute_by_connection(self, unit: Unit, query: Any, values: Any = None) -> CursorResult[Any]:
+    async def execute_by_connection(
+        self, unit: Unit, query: Any, values: Any = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
         """By SQLAlchemy's Connection; `values` may be a list of them."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
-        return await greenlet_spawn(self.connection(unit).execute, query, values)
+        # Who calls says how the rows come, whatever the query's options say.
+        options = {"stream_results": False, "yield_per": None}
+        execute = self.connection(unit, send).execute
+        return await greenlet_spawn(execute, query, values, execution_options=options)
 
 
 def _is_one_statement(compiled: Any) -> bool:
@@ -102,9 +112,9 @@ def _is_one_statement(compiled: Any) -> bool:
 
 
 def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
-    """As the driver made them."""
+    """As the driver made them, unless SQLAlchemy has read them before, for what a RETURNING of its own has beside."""
     cursor: Any = result.cursor
-    rows: Sequence[Any] = cursor.ran.rows
+    rows: Sequence[Any] = result.all() if cursor is None else cursor.ran.rows
     return rows
 
 

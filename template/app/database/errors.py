@@ -102,7 +102,7 @@ class TransactionTimeout(DatabaseError):
 
 
 class TransactionAborted(DatabaseError):
-    title = "The transaction had ended before its unit of work: nothing of it is stored"
+    title = "The transaction was lost before the end of its unit of work"
 
 
 class NestedSession(DatabaseError):

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, CursorResult, Row
+from sqlalchemy import ColumnElement, CursorResult, Row
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Record(Row[Any]):
         return iter(self._parent._keys)
 
     def __getitem__(self, key: Any) -> Any:
-        return self._data[self._key_to_index[key] if isinstance(key, str | Column) else key]
+        return self._data[self._key_to_index[key] if isinstance(key, str | ColumnElement) else key]
 
 
 def records_of(result: CursorResult[Any], rows: Sequence[Any]) -> list[Record]:

@@ -20,10 +20,11 @@ class Running:
     """The part of a unit that runs statements; its beginning and its end are in app/database/unit.py."""
 
     transaction: Transaction | None
+    unfinished: int  # how much is being done of what must be done as a whole, in several statements
     _seat: Seat
     _options: Options
     _brief: bool
-    _over: bool
+    over: bool
 
     @property
     def writes(self) -> bool:
@@ -38,23 +39,25 @@ class Running:
         kind = kind_of(statement)
         if self.transaction is None:
             refuse_write(kind, send is driver.stream)
-        elif kind.stays and self._options.external_pooler and not own:
-            raise errors.StatementRefused("Behind a pooler a session keeps nothing: use SET LOCAL and the like")
-        ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, own))
+        stays = not own and (kind.stays or any(arguments[n] is not True for n in kind.local_by))
+        if stays and self._options.external_pooler:
+            raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")
+        ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, stays))
         if ran.more is not None:
             fetch = ran.more
-            ran.more = lambda size: self._alone(lambda unit: unit._seat.careful(fetch(size), writing=True))
+            ran.more = lambda size: self._alone(partial(self._fetch, partial(fetch, size)))
         return ran
 
     async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
         """`work` by the unit whose connection it is: the task's open transaction, or this one."""
         seat = self._seat
         async with seat.lock:
-            if self._over:
+            if self.over:
                 raise errors.SessionClosed
             seat.sending = self
             try:
-                return await work(seat.transaction if seat.transaction is not None and seat.transaction.begun else self)
+                reads_in = None if self.transaction else seat.transaction
+                return await work(reads_in if reads_in and reads_in.begun else self)
             finally:
                 seat.sending = None
                 if self._brief and not seat.transaction:
@@ -63,17 +66,19 @@ class Running:
 
     @staticmethod
     async def _send(
-        kind: Kind, statement: str, arguments: Sequence[Any], send: Send, own: bool, unit: "Running"
+        kind: Kind, statement: str, arguments: Sequence[Any], send: Send, stays: bool, unit: "Running"
     ) -> Ran:
         transaction, seat = unit.transaction, unit._seat
         if transaction and not transaction.takes(kind):
             return Ran((), None, -1)
         connection = await unit._connected()
-        connection.keeps_state |= kind.stays and not own
+        connection.keeps_state |= stays
         started, writing = monotonic(), transaction is not None
         try:
             ran = await seat.careful(send(connection.raw, statement, arguments), writing=writing)
-        except errors.SchemaChanged:
+        except errors.SchemaChanged as error:
+            if transaction:
+                transaction.failed(error)
             await seat.careful(driver.forget(connection.raw), writing=writing)
             if transaction:
                 raise
@@ -87,6 +92,15 @@ class Running:
         if transaction:
             transaction.succeeded(kind, connection.raw)
         return ran
+
+    @staticmethod
+    async def _fetch(fetch: Callable[[], Awaitable[Sequence[Any]]], unit: "Running") -> Sequence[Any]:
+        try:
+            return await unit._seat.careful(fetch(), writing=True)
+        except BaseException as error:
+            if unit.transaction:
+                unit.transaction.failed(error)
+            raise
 
     def fail(self, error: BaseException) -> None:
         """Nothing of the transaction may be stored: half of something has been sent."""

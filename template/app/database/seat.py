@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
 from app.database.connector import Connection
-from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone
+from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
 from app.database.pool import Pool
 from app.database.translation import translate
 
@@ -58,6 +58,8 @@ class Seat:
             return await sending
         except Exception as error:
             ours: DatabaseError | None = translate(error, writing=writing)
+            if connection is not self.connection:  # the unit has ended, and what comes of it can be anything
+                ours = StatementUnderWay()
             if ours is None:
                 raise
             if isinstance(ours, ServerGone | ReadOnlyServer):  # the next one finds the new primary

@@ -9,9 +9,11 @@ from functools import lru_cache
 from app.database import dialect
 from app.database.errors import ReadOnlySession, StatementRefused
 
-_WORD = re.compile(r"[^\W\d]\w*|[;(]")
-_WRITING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
-_LOCKING = ("FOR", "KEY")  # FOR UPDATE, FOR NO KEY UPDATE; REPLACE( and INSERT( are functions
+_WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a column
+_CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
+_WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
+_FUNCTIONS = ("INSERT(", "REPLACE(")
+_BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
 _UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
 
 
@@ -22,29 +24,37 @@ class Kind:
     reads: bool
     stays: bool
     returns_to_savepoint: bool
+    local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
 
 
 @lru_cache(1000)
 def kind_of(statement: str) -> Kind:
     """Raises StatementRefused for several statements in one text, and for one that begins or ends a transaction."""
-    code = dialect.NO_WORDS.sub("''", statement).upper()
-    words = _WORD.findall(code.rstrip("; \n\t\r"))
+    code = " ".join(dialect.NO_WORDS.sub(_without_words, statement).upper().split()).strip("; ")
+    words = _WORD.findall(code)
     if ";" in words:
         raise StatementRefused("Several statements in one text: send them one by one")
+    code = code.lstrip("( ")
     first = next((word for word in words if word != "("), "")
-    returns = words[:2] == ["ROLLBACK", "TO"] or words[:3] == ["ROLLBACK", "WORK", "TO"]
-    if first in _UNIT and not returns:
+    returns = first == "ROLLBACK" and "TO" in words[1:3]
+    if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
         raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
-    return Kind(_reads(first, words), dialect.STAYING.search(code.strip(" (\n\t\r'")) is not None, returns)
+    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
+    return Kind(_reads(first, words), stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(code)))
+
+
+def _without_words(found: re.Match[str]) -> str:
+    return " " if found[0][0] in "-/#*" else "''"  # a comment, a string or a name
 
 
 def _reads(first: str, words: list[str]) -> bool:
-    """Nothing is written in a subquery, after WITH, into a table or a file, or by what is explained and run."""
+    """Nothing is written after WITH, into a table or a file, or by what is explained and run."""
     if first not in dialect.READING or "INTO" in words:
         return False
-    anywhere = first == "WITH" or (first == "EXPLAIN" and "ANALYZE" in words)
     return not any(
-        word in _WRITING and after != "(" and (before == "(" or (anywhere and before not in _LOCKING))
+        word in writing and before not in _BEFORE_OTHERS and word + after not in _FUNCTIONS
+        for introduction, writing in _WRITING.items()
+        if introduction in words
         for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False)
     )
 
@@ -53,7 +63,5 @@ def refuse_write(kind: Kind, by_cursor: bool) -> None:
     """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
     if not kind.reads:
         raise ReadOnlySession
-    if kind.stays or by_cursor:
-        raise StatementRefused(
-            "A read session keeps nothing between statements: use a transaction, and SET LOCAL there"
-        )
+    if kind.stays or kind.local_by or by_cursor:
+        raise StatementRefused(f"A read session keeps nothing between statements: use a transaction{dialect.KEEPING}")

@@ -37,7 +37,9 @@ class Transaction:
         if kind.returns_to_savepoint:
             self.stuck = None
         if not driver.in_transaction(raw):
-            self.lost = errors.TransactionAborted("A statement ended the transaction of its unit of work")
+            self.lost = errors.TransactionAborted(
+                "A statement ended the transaction of its unit of work: what came before may be stored"
+            )
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, driver.NEEDS_SAVEPOINT):
@@ -49,6 +51,8 @@ class Transaction:
         """What follows is another transaction. Raises TransactionAborted when this one was lost."""
         if self.lost or self.stuck or (self.begun and seat.connection is None):
             await self.roll_back(seat)
+            if isinstance(self.lost, errors.TransactionAborted):
+                raise self.lost
             raise errors.TransactionAborted from self.lost or self.stuck
         if self.begun and seat.connection is not None:
             self.begun = False

@@ -26,6 +26,10 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
         return errors.TransactionAborted()
     if isinstance(error, exc.InvalidRequestError) and "permanently closed" in str(error):
         return errors.SessionClosed()
+    if isinstance(error, exc.InvalidRequestError) and "transaction" in str(error).lower():
+        return errors.StatementRefused(
+            "The session's transaction or savepoint was begun or ended elsewhere, as by a task"
+        )
     if isinstance(error, SSLCertVerificationError) or isinstance(error.__cause__, SSLCertVerificationError):
         return errors.AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
     ours = classify(error)

@@ -31,7 +31,8 @@ class Unit(Running):
         self.transaction = None if level is None else Transaction(level)
         self.session: Any = None
         self._limit = asyncio.timeout(None)
-        self._over = False
+        self.unfinished = 0
+        self.over = False
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()
@@ -49,7 +50,7 @@ class Unit(Running):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        failure = error
+        failure, late = error, self._limit.expired()
         try:
             await self._end(error)
         except BaseException as ending:
@@ -57,18 +58,23 @@ class Unit(Running):
         try:
             await self._limit.__aexit__(type(failure) if failure else None, failure, None)
         except TimeoutError as timeout:
+            if isinstance(error, Exception) and not late:
+                return  # the first error is the one that is seen
             raise errors.TransactionTimeout from timeout
+        if late and isinstance(failure, Exception):  # which followed from it
+            raise errors.TransactionTimeout from failure
         if failure is not None and failure is not error:
             raise failure
 
     async def connect(self) -> None:
         """Have the connection, and the transaction begun."""
-        async with self._seat.lock:
-            await self._connected()
+        await self._alone(lambda unit: unit._connected())
 
     async def _connected(self) -> Connection:
+        if self.begun and self._seat.connection is None:  # given up, and the transaction with it
+            raise errors.TransactionAborted
         connection = await self._seat.take(self._pool)
-        if self._over:  # it ended while this task waited
+        if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed
         if self._limit.when() is None:
@@ -81,7 +87,7 @@ class Unit(Running):
         return connection
 
     def _limit_to(self, when: float | None) -> None:
-        if not self._limit.expired():
+        if not self.over and not self._limit.expired():
             self._limit.reschedule(when)
 
     async def commit(self) -> None:
@@ -102,7 +108,7 @@ class Unit(Running):
                     await self.session._finish()
                 except BaseException as failure:
                     error = failure
-            self._over = True
+            self.over = True
             if self._is_under_way():
                 seat.abandon(seat.connection)
                 error = error or errors.StatementUnderWay()
@@ -115,7 +121,7 @@ class Unit(Running):
             if error is not None:
                 raise error
         finally:
-            self._over = True
+            self.over = True
             if self.transaction:
                 self.transaction.begun = False
             self.session._close()
@@ -124,9 +130,10 @@ class Unit(Running):
             seat.units -= 1
             if not seat.units:
                 self._seats.pop(self._task, None)
-            if seat.transaction is None and not (seat.lock.locked() and seat.sending):
+            if seat.transaction is None and seat.sending is None:
                 await seat.leave()
 
     def _is_under_way(self) -> bool:
         """Whether a reply is outstanding, of this unit or of a read session that reads in its transaction."""
-        return self._seat.sending is self or (self.begun and self._seat.sending is not None)
+        sending = self._seat.sending
+        return self.unfinished > 0 or sending is self or (self.begun and sending is not None)

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 from sqlalchemy import CursorResult
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import DeclarativeBase
 
 from app.database import driver
@@ -38,13 +38,22 @@ class Session(Fetching, AsyncSession):
         self._in_operation: object = None
         self.sync_session.bind = engine.connection(unit)
 
+    def begin(self) -> AsyncSessionTransaction:
+        return _Transaction(self)
+
+    def begin_nested(self) -> AsyncSessionTransaction:
+        return _Transaction(self, nested=True)
+
     async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
         await self._flush()
         return await super()._run(query, values, send)
 
     async def _flush(self) -> None:
-        if self._unit.writes and self._has_changes():
-            await self.flush()
+        if self._unit.writes:
+            if self._has_changes():
+                await self.flush()
+            if self.in_nested_transaction() or not self.in_transaction():
+                await self.connection()  # SQLAlchemy begins, and sends its SAVEPOINT, when it is asked for one
 
     async def _finish(self) -> None:
         if self._operation.locked():
@@ -59,23 +68,33 @@ class Session(Fetching, AsyncSession):
         return bool(self.new or self.dirty or self.deleted)
 
     def _close(self) -> None:
-        self.sync_session.close()
+        if not self._operation.locked():  # else when that has ended: SQLAlchemy's session is in the midst of it
+            self.sync_session.close()
+
+
+class _Transaction(AsyncSessionTransaction):
+    session: Session
 
 
 def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
+    only_ends = operation.__name__ in ("commit", "rollback", "start", "__aexit__")
+
     @wraps(operation)
-    async def ours(self: Session, *arguments: Any, **options: Any) -> Any:
-        task = asyncio.current_task()
-        if self._in_operation is task:  # of SQLAlchemy's methods some call others
+    async def ours(self: Session | _Transaction, *arguments: Any, **options: Any) -> Any:
+        session, task = self if isinstance(self, Session) else self.session, asyncio.current_task()
+        if session._in_operation is task:  # of SQLAlchemy's methods some call others
             return await operation(self, *arguments, **options)
-        await self._engine.ready(self._unit)
-        async with self._operation:
-            self._in_operation = task
+        if not only_ends or session._has_changes():
+            await session._engine.ready(session._unit)
+        async with session._operation:
+            session._in_operation = task
             try:
-                with translated(writing=self._unit.writes):
+                with translated(writing=session._unit.writes):
                     return await operation(self, *arguments, **options)
             finally:
-                self._in_operation = None
+                session._in_operation = None
+                if session._unit.over:
+                    session.sync_session.close()
 
     return ours
 
@@ -85,3 +104,5 @@ for _name in (
     *("run_sync", "scalar", "scalars", "stream", "stream_scalars"),
 ):
     setattr(Session, _name, _one_at_a_time(getattr(AsyncSession, _name)))
+for _name in ("start", "commit", "rollback", "__aexit__"):
+    setattr(_Transaction, _name, _one_at_a_time(getattr(AsyncSessionTransaction, _name)))

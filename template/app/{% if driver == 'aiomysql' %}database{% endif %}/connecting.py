@@ -110,7 +110,8 @@ def left_behind(connection: RawConnection) -> LeftBehind | None:
     It runs on and keeps its locks, although the client gave up and closed the socket. A session's number is its
     server's own: by way of a proxy the other connection may be to another one, where it is somebody else's.
     """
-    if connection.server is None or not connection._close_reason:  # which is set when a read was cancelled
+    waits = connection._reader is not None and connection._reader._waiter is not None  # another task, for the reply
+    if connection.server is None or not (waits or connection._close_reason):  # which is set when a read was cancelled
         return None
     return partial(_end_session, connection.server, connection.opened, int(connection.thread_id()))
 

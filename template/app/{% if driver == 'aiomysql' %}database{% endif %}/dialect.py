@@ -15,6 +15,7 @@ DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
 MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+RELEASES_BATCHES = True  # of bulk rows, by their savepoint
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
 CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
 
@@ -27,7 +28,9 @@ NO_WORDS = re.compile(
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DESC"})
 # What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
 STAYING = re.compile(
-    r"""^(?:SET(?!\s+STATEMENT)|USE|PREPARE|EXECUTE|DEALLOCATE|LOCK|UNLOCK|FLUSH|HANDLER|CALL|DO|LOAD)\b|\b(?:CREATE|DROP)\s+TEMPORARY\b
-    |\bGET_LOCK\s*\(|\bLAST_INSERT_ID\s*\(\s*[^\s)]|@\w*\s*:=|\bINTO\s+@""",
-    re.DOTALL | re.VERBOSE,
+    r"""^(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|LOCK|UNLOCK|FLUSH|HANDLER|CALL|DO|LOAD)\b
+    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ @""",
+    re.VERBOSE,
 )
+LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter
+KEEPING = ", whose connection is closed at its end when its session was changed"

@@ -26,7 +26,11 @@ CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
 # After which errors the server has ended the transaction, and takes what comes next as statements of their own; and
 # after which it has undone the statement alone, where PostgreSQL refuses all others up to a ROLLBACK TO SAVEPOINT.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = (errors.Deadlock, errors.SerializationFailure)
-NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = (errors.LockTimeout, errors.StatementTimeout)
+NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = (
+    errors.LockTimeout,
+    errors.SchemaChanged,
+    errors.StatementTimeout,
+)
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:

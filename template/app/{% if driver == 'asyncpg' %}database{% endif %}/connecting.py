@@ -27,6 +27,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         self.plans: dict[str, tuple[Any, Any]] = {}
         self.keeps_plans = True
 
+    async def _prepare(self, query: str, *, use_cache: bool = False, name: Any = None, **options: Any) -> Any:
+        # COPY alone would use the cache, and then encode by the types that a table of this name had before.
+        return await super()._prepare(query, use_cache=False, name="" if use_cache else name, **options)
+
 
 async def connect(target: Target, options: Options, *, read_only: bool = True) -> RawConnection:
     """A connection in autocommit mode. Raises what asyncpg raises; `classify` knows it.

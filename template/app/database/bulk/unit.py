@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from app.database import driver
+from app.database import dialect, driver
 from app.database.backend import Session
 from app.database.bulk.rows import Batch
 from app.database.errors import ForeignKeyViolation, InvalidValue, ReadOnlySession, UniqueViolation
@@ -31,8 +31,12 @@ async def all_or_nothing(session: Session) -> AsyncIterator[Unit]:
     if not session._unit.writes:
         raise ReadOnlySession
     await session._flush()
-    async with _savepoint(session._unit, "bulk"):
-        yield session._unit
+    session._unit.unfinished += 1
+    try:
+        async with _savepoint(session._unit, "bulk"):
+            yield session._unit
+    finally:
+        session._unit.unfinished -= 1
 
 
 async def execute(unit: Unit, text: str) -> int:
@@ -43,7 +47,7 @@ async def execute(unit: Unit, text: str) -> int:
 async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitable[Result]]) -> Result:
     """`work` on the batch. When a row is at fault, halves of halves of it find the first such row: `error.row`."""
     try:
-        async with _savepoint(unit, "bulk_batch"):
+        async with _savepoint(unit, "bulk_batch", dialect.RELEASES_BATCHES):
             return await work(unit, batch)
     except OF_A_ROW as error:
         if error.row is not None:
@@ -59,7 +63,7 @@ async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitabl
 
 
 @asynccontextmanager
-async def _savepoint(unit: Unit, name: str) -> AsyncIterator[None]:
+async def _savepoint(unit: Unit, name: str, release: bool = True) -> AsyncIterator[None]:
     await execute(unit, f"SAVEPOINT {name}")
     try:
         yield
@@ -68,9 +72,8 @@ async def _savepoint(unit: Unit, name: str) -> AsyncIterator[None]:
             await execute(unit, f"ROLLBACK TO SAVEPOINT {name}")
             await execute(unit, f"RELEASE SAVEPOINT {name}")
         raise
-    except (
-        BaseException
-    ) as error:  # cancelled: half of a batch may be sent, and whoever catches this must not commit it
+    except BaseException as error:  # cancelled: half may be sent, and whoever catches this must not commit it
         unit.fail(error)
         raise
-    await execute(unit, f"RELEASE SAVEPOINT {name}")
+    if release:
+        await execute(unit, f"RELEASE SAVEPOINT {name}")
