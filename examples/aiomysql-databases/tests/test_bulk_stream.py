@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,7 +23,6 @@ from tests.statements import run
 from tests.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
-stream_module = sys.modules[stream.__module__]  # whose name is that of the function
 
 PAGE = 3
 service = FastAPI()
@@ -127,7 +125,8 @@ async def no_place_free(database: Database) -> AsyncIterator[None]:
 
     async def hold() -> None:
         try:
-            async with database.read():
+            async with database.read() as session:
+                await run(session, select(1))
                 inside.set()
                 await leave.wait()
         finally:  # also when it did not get in
@@ -183,15 +182,14 @@ async def serving() -> AsyncIterator[AsyncClient]:
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third page fails, for good."""
-    fetch = stream_module.fetch
+    fetch_all = Session.fetch_all
 
     async def fail(session: Session, query: Select[Any]) -> Sequence[Any]:
         if "WHERE" in str(query) and PAGE * 2 - 1 in query.compile().params.values():
             await run(session, text("SELECT nonsense"))
-        rows: Sequence[Any] = await fetch(session, query)
-        return rows
+        return await fetch_all(session, query)
 
-    monkeypatch.setattr(stream_module, "fetch", fail)
+    monkeypatch.setattr(Session, "fetch_all", fail)
 
 
 @pytest.mark.usefixtures("failing", "filled")

@@ -42,10 +42,11 @@ async def test_waits_and_refusals_are_counted(probe_database: MakeDatabase) -> N
     waits, refusals = sample(metrics.waited, "_count"), sample(metrics.refused, "_total")
 
     async def wait() -> None:
-        async with database.read():
-            pass
+        async with database.read() as session:
+            await value(session, select(1))
 
-    async with database.read():
+    async with database.read() as session:
+        await value(session, select(1))
         with pytest.raises(PoolTimeout):
             await asyncio.create_task(wait())
     assert sample(metrics.waited, "_count") == waits + 2

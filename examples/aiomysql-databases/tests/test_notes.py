@@ -17,7 +17,8 @@ async def test_notes_are_listed_in_the_order_of_writing(client: AsyncClient) -> 
     for text in ("one", "two", "three 🙂"):
         response = await client.post(f"/developers/{ada}/notes", json={"text": text})
         assert response.status_code == 201
-        assert (await client.get(response.headers["Location"])).json() == response.json()
+        location = response.url.join(response.headers["Location"])
+        assert (await client.get(location)).json() == response.json()
     notes = (await client.get(f"/developers/{ada}/notes")).json()
     assert [note["text"] for note in notes] == ["one", "two", "three 🙂"]
 

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import ClauseElement, insert, select, text, update
 
 from app.database import Database
 from app.settings import Settings
+from tests import texts
 from tests.probes import probe, probes
 from tests.proxy import Proxy
 from tests.statements import rows, run, value
@@ -103,3 +104,26 @@ async def test_reads_and_writes_share_one_connection(proxied: tuple[Database, Co
             await value(session, select(probes.c.id))
 
     assert await cost(both) == 5
+
+
+async def test_what_is_local_to_a_unit_costs_nobody_a_round_trip_more(proxied: tuple[Database, Cost]) -> None:
+    database, cost = proxied
+    for statement in texts.LOCAL:
+        query = text(statement) if isinstance(statement, str) else statement
+
+        async def local(query: ClauseElement = query) -> None:
+            async with database.transaction() as session:
+                await run(session, query)
+
+        assert await cost(local) == 3, statement
+
+    async def read() -> None:
+        async with database.read() as session:
+            await value(session, select(probes.c.id))
+
+    async def write() -> None:
+        async with database.transaction() as session:
+            await run(session, update(probes).values(value=1).where(probes.c.id == 1))
+
+    assert await cost(read) == 1
+    assert await cost(write) == 3

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.database import Database, PoolTimeout
+from app.database.dependencies import SCOPE_KEY
 from app.problems import database_problem
 
 ALWAYS_SERVED = ("/health/", "/metrics")
@@ -21,6 +22,7 @@ class OverloadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         database: Database | None = getattr(scope["app"].state, "database", None)  # None: not started
+        scope[SCOPE_KEY] = database  # for applications that are mounted in this one, too
         if database and scope["type"] == "http" and not _path(scope).startswith(ALWAYS_SERVED):
             try:
                 database.refuse_if_full()

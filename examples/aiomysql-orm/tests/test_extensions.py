@@ -1,15 +1,18 @@
 """Each name of app/extensions.py is optional; what a team puts there is used, and goes before the template's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from blockbuster import BlockBuster
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response, WebSocket
 from fastapi.middleware import Middleware
+from fastapi.routing import APIRoute
 from httpx import ASGITransport, AsyncClient
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
@@ -18,6 +21,7 @@ from app.lifespan import CannotStart
 from app.main import create_app
 from app.problems import problem
 from app.request_id import HEADER, current_request_id
+from app.routing import include
 from app.settings import Settings
 
 NAMES = ("routers", "middleware", "exception_handlers", "readiness_checks", "Settings", "pytest_plugins")
@@ -88,6 +92,84 @@ async def test_a_router_is_served(settings: Settings, extend: pytest.MonkeyPatch
     extend.setattr(extensions, "routers", [router], raising=False)
     async with asking(settings) as client:
         assert (await client.get("/orders")).json() == [1]
+
+
+async def number() -> int:
+    return 1
+
+
+@router.get("/numbers/{id}")
+async def numbers(id: int, number: Annotated[int, Depends(number)]) -> int:
+    return number
+
+
+async def test_a_router_is_served_by_several_applications_each_with_its_overrides(
+    settings: Settings, extend: pytest.MonkeyPatch
+) -> None:
+    extend.setattr(extensions, "routers", [router], raising=False)
+    first, second = create_app(settings), create_app(settings)
+    first.dependency_overrides[number] = lambda: 7
+    answers = []
+    for app in (first, second):
+        assert {type(route) for route in app.routes} <= {Route, APIRoute}, "no router is left inside the application's"
+        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://test") as client:
+            answers.append((await client.get("/numbers/1")).json())
+            assert (await client.get("/numbers/x")).status_code == 422
+            assert (await client.post("/numbers/1")).status_code == 405
+    assert answers == [7, 1]
+
+
+def routers_of_all_kinds() -> Iterator[APIRouter]:
+    outer, prefixed, guarded, live = (
+        APIRouter(),
+        APIRouter(prefix="/prefixed", tags=["a"]),
+        APIRouter(dependencies=[Depends(number)]),
+        APIRouter(),
+    )
+    prefixed.add_api_route("/x/{id}", number, status_code=202, summary="Words", responses={404: {"description": "no"}})
+    guarded.add_api_route("/guarded", number, methods=["PUT"], tags=["b"], deprecated=True)
+    outer.include_router(prefixed, prefix="/outer")
+
+    async def socket(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close()
+
+    live.add_api_websocket_route("/live", socket)
+    live.add_api_route("/beside", number, include_in_schema=False)
+    yield from (prefixed, guarded, outer, live)
+
+
+def test_what_is_included_is_documented_as_by_fastapi_itself() -> None:
+    ours, theirs = FastAPI(), FastAPI()
+    for each in routers_of_all_kinds():
+        include(ours, each)
+        theirs.include_router(each)
+    assert ours.openapi() == theirs.openapi()
+    assert str(ours.url_path_for("number", id=7)) == str(theirs.url_path_for("number", id=7)) == "/prefixed/x/7"
+
+
+async def deny() -> None:
+    raise HTTPException(401)
+
+
+async def test_what_an_application_or_a_router_adds_to_its_routes_is_kept() -> None:
+    guarded, started = FastAPI(dependencies=[Depends(deny)]), []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        started.append(app)
+        yield
+
+    living, plain = APIRouter(lifespan=lifespan), APIRouter()
+    for each in (living, plain):
+        each.add_api_route(f"/{id(each)}", number)
+        include(guarded, each)
+    async with (
+        guarded.router.lifespan_context(guarded),
+        AsyncClient(transport=ASGITransport(app=guarded), base_url="http://test") as client,
+    ):
+        assert {(await client.get(f"/{id(each)}")).status_code for each in (living, plain)} == {401}
+    assert started == [guarded]
 
 
 async def test_middleware_runs_where_the_id_of_the_request_is_known(

@@ -8,14 +8,16 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
+from sqlalchemy import select
 
 from app import extensions
 from app.database import Database, ServerGone
-from app.database.server import Probe
 from app.health import Readiness
 from app.main import create_app
 from app.settings import Settings
+from app.startup import Probe
 from tests.proxy import Proxy, by_way_of, reserved_port
+from tests.statements import value
 
 
 def asking(app: FastAPI) -> AsyncClient:
@@ -179,7 +181,8 @@ async def test_a_full_pool_does_not_make_a_service_unready(settings: Settings) -
         full, done = asyncio.Barrier(3), asyncio.Event()
 
         async def hold() -> None:
-            async with database.read():
+            async with database.read() as session:
+                await value(session, select(1))
                 await full.wait()
                 await done.wait()
 

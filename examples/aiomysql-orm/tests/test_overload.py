@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from sqlalchemy import select
 
 from app.database import Database, metrics
-from app.database.admission import WAITERS_PER_PLACE
+from app.database.pool import WAITERS_PER_PLACE
+from tests.statements import value
 from tests.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
@@ -21,7 +23,8 @@ async def full(database: Database) -> AsyncIterator[None]:
     leave = asyncio.Event()
 
     async def enter() -> None:
-        async with database.read():
+        async with database.read() as session:
+            await value(session, select(1))
             await leave.wait()
 
     tasks = [asyncio.create_task(enter()) for _ in range(1 + WAITERS_PER_PLACE)]

@@ -106,7 +106,7 @@ async def test_a_session_reads_its_own_writes(probe_database: MakeDatabase) -> N
 async def test_a_read_session_refuses_to_write(probe_database: MakeDatabase, statement: object) -> None:
     async with probe_database().read() as session:
         with pytest.raises(ReadOnlySession):
-            await run(session, statement)  # type: ignore[arg-type]  # constructs of several kinds
+            await run(session, statement)
         assert await value(session, select(func.count()).select_from(probes)) == 0
 
 
@@ -120,12 +120,16 @@ async def test_the_server_refuses_what_a_read_session_cannot_see(probe_database:
             await rows(session, select(probes.c.id).with_for_update())
 
 
-async def test_a_second_session_in_one_task_is_refused_although_places_are_free(probe_database: MakeDatabase) -> None:
+@pytest.mark.parametrize("kind", ["read", "transaction"])
+async def test_a_task_inside_a_transaction_that_begins_another_unit_is_refused_although_places_are_free(
+    probe_database: MakeDatabase, kind: str
+) -> None:
     database = probe_database()
-    async with database.read():
+    async with database.transaction() as session:
         with pytest.raises(NestedSession):
-            async with database.transaction():
+            async with getattr(database, kind)():
                 pass
+        assert await value(session, select(1)) == 1
     async with database.read() as session:
         assert await value(session, select(1)) == 1
 

@@ -8,6 +8,7 @@ from app.lifespan import SentenceAtFailedStart, lifespan
 from app.overload import OverloadMiddleware
 from app.problems import add_problem_handlers
 from app.request_id import RequestIdMiddleware
+from app.routing import include
 from app.settings import SERVICE_NAME, Settings
 
 
@@ -28,7 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for error, handler in getattr(extensions, "exception_handlers", {}).items():
         app.add_exception_handler(error, handler)
     for router in (health.router, metrics.router, *getattr(extensions, "routers", [])):
-        app.include_router(router)
+        include(app, router)
     return app
 
 

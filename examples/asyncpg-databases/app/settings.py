@@ -9,8 +9,9 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.database.isolation import IsolationLevel
-from app.database.url import Target, parse_url
+from app.database.options import IsolationLevel
+from app.database.target import Target
+from app.url import parse_url
 
 
 def _usable_url(url: SecretStr) -> SecretStr:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.database import Database, Session
 from tests.probes import Colour, probe, probes
+from tests.statements import run
 
 MakeDatabase = Callable[..., Database]
 
@@ -19,12 +20,12 @@ async def database(probe_database: MakeDatabase) -> Database:
     database = probe_database()
     async with database.transaction() as session:
         for id in range(1, 5):
-            await session.execute(insert(probes).values(probe(id)))
+            await run(session, insert(probes).values(probe(id)))
     return database
 
 
 def compiled(session: Session) -> int:
-    return len(session._connection._database.statements._statements)
+    return len(session._engine._compiled)
 
 
 async def test_statements_that_differ_by_values_only_are_compiled_once(database: Database) -> None:
@@ -77,7 +78,7 @@ async def test_a_value_that_is_missing_is_an_error(database: Database) -> None:
 async def test_a_mapping_has_the_values_that_the_record_has(database: Database) -> None:
     values = {"document": {"a": [1, "é"]}, "colour": Colour.BLUE, "amount": Decimal("1.5"), "at": datetime.now(UTC)}
     async with database.transaction() as session:
-        await session.execute(update(probes).values(values).where(probes.c.id == 1))
+        await run(session, update(probes).values(values).where(probes.c.id == 1))
         row = await session.fetch_one(select(probes).where(probes.c.id == 1))
         assert row is not None
         mapping = dict(row._mapping)

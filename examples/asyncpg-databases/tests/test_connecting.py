@@ -8,11 +8,20 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.database import AccessDenied, Database, PoolTimeout, TooManyConnections, driver
-from app.database.liveness import PING_AFTER
-from app.database.server import wait_for_server
+from app.database import (
+    AccessDenied,
+    Database,
+    DatabaseError,
+    PoolTimeout,
+    ServerGone,
+    TooManyConnections,
+    connector,
+    driver,
+    pool,
+)
 from app.database.translation import translate
 from app.settings import DatabaseSettings, Settings
+from app.startup import wait_for_server
 from tests import facts
 from tests.proxy import Proxy
 from tests.statements import value
@@ -117,8 +126,8 @@ async def test_a_connection_that_was_idle_is_asked_before_its_use_and_a_busy_one
     await read()
     await read()
     assert asked == []
-    assert PING_AFTER > 1
-    monkeypatch.setattr("app.database.liveness.PING_AFTER", 0.0)
+    assert connector.PING_AFTER > 1
+    monkeypatch.setattr(connector, "PING_AFTER", 0.0)
     await read()
     assert len(asked) == 1
 
@@ -126,7 +135,7 @@ async def test_a_connection_that_was_idle_is_asked_before_its_use_and_a_busy_one
 async def test_idle_connections_of_a_silent_network_cost_a_request_no_more_than_its_time_in_the_pool(
     probe_database: MakeDatabase, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.database.liveness.PING_AFTER", 0.0)
+    monkeypatch.setattr(connector, "PING_AFTER", 0.0)
     proxy = Proxy(settings.database.url)
     async with proxy.listen() as url:
         database = probe_database(url=url, pool_timeout=0.5, transaction_timeout=3, connect_timeout=4)
@@ -148,8 +157,7 @@ async def test_the_limit_of_the_user_counts_in_the_budget(
     assert "the server's limit of 3:" in caplog.text
 
 
-async def test_surplus_connections_are_closed_at_their_return(probe_database: MakeDatabase) -> None:
-    database = probe_database(pool_size=1, max_overflow=3)
+async def four_at_once(database: Database) -> None:
     all_in = asyncio.Barrier(4)
 
     async def read() -> None:
@@ -158,4 +166,81 @@ async def test_surplus_connections_are_closed_at_their_return(probe_database: Ma
             await all_in.wait()
 
     await asyncio.gather(*(read() for _ in range(4)))
-    assert database.status().open == 1
+
+
+async def test_surplus_connections_stay_while_they_are_needed_and_close_when_they_have_been_idle(
+    probe_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SURPLUS_AFTER", 0.3)
+    database = probe_database(pool_size=1, max_overflow=3)
+    await four_at_once(database)
+    assert database.status().open == 4
+    async with asyncio.timeout(10):
+        while database.status().open > 1:
+            await asyncio.sleep(0.01)
+    await four_at_once(database)
+    assert database.status().open == 4
+
+
+async def test_surplus_connections_are_not_opened_for_each_use(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=3)
+        for _ in range(5):
+            await four_at_once(database)
+        assert proxy.connections == 4
+        await database.close()
+
+
+async def test_connections_that_were_opened_together_do_not_expire_together(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=4, max_overflow=0, pool_recycle=1000)
+    await four_at_once(database)
+    lives = [connection.expires for connection in database._primary.pool._idle]
+    assert len(lives) == 4
+    assert max(lives) - min(lives) > 1
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_database_that_is_closed_leaves_no_connection_behind_not_even_one_in_use(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    before = await facts.connections(server)
+    database = probe_database(pool_size=2, max_overflow=0)
+    with pytest.raises(DatabaseError):
+        async with database.transaction() as session:
+            assert await value(session, select(1)) == 1
+            await database.close()
+            assert database.status().open == 0
+    assert (database.status().open, database.status().in_use) == (0, 0)
+    async with asyncio.timeout(10):
+        while await facts.connections(server) > before:
+            await asyncio.sleep(0.01)
+    with pytest.raises(ServerGone):
+        async with database.read() as session:
+            await value(session, select(1))
+
+
+async def test_a_connection_that_is_being_opened_when_the_database_closes_is_not_left_behind(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=0)
+
+        async def read() -> None:
+            async with database.read() as session:
+                await value(session, select(1))
+
+        proxy.fall_silent()
+        opening, waiting = asyncio.create_task(read()), asyncio.create_task(read())
+        while not (proxy.connections and database.status().waiting):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+        proxy.speak_again()
+        ends = await asyncio.gather(opening, waiting, return_exceptions=True)
+        await closing
+        assert [type(end) for end in ends] == [ServerGone, ServerGone]
+        assert (database.status().open, database.status().in_use) == (0, 0)

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from app.database import Database, driver
-from app.database.server import wait_for_server
 from app.lifespan import CannotStart
 from app.main import create_app
 from app.settings import Settings
+from app.startup import wait_for_server
 from tests import facts
 from tests.processes import Process, prepare
 from tests.proxy import Proxy, by_way_of, reserved_port
@@ -216,7 +216,7 @@ async def test_a_stopped_service_leaves_no_connection(settings: Settings) -> Non
 
         await asyncio.gather(work(), work(), work())
         assert await app.state.readiness.reason() is None
-        assert database.status().open == 2
+        assert database.status().open == 3
     assert await _connections_left(settings) == 0
 
 

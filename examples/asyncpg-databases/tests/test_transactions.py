@@ -134,16 +134,18 @@ async def test_the_place_is_free_while_a_unit_waits_to_be_run_again(probe_databa
     order: list[str] = []
 
     async def other() -> None:
-        async with database.read():
+        async with database.read() as session:
+            await value(session, select(1))
             order.append("other")
 
     async def work(session: Session) -> None:
+        await value(session, select(1))
         order.append("attempt")
         if len(order) > 1:
             return
         waiting = asyncio.create_task(other())
-        await asyncio.sleep(0)
-        assert database.status().waiting == 1
+        while not database.status().waiting:
+            await asyncio.sleep(0)
         others.append(waiting)
         raise Retryable
 

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
-from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database
-from app.database.metrics import PoolCollector
-from app.database.server import CannotConnect, Probe, wait_for_server
 from app.health import Readiness
 from app.logs import configure_logging
+from app.metrics import pools
 from app.settings import InvalidSettings, Settings, load_settings
+from app.startup import CannotConnect, Probe, wait_for_server
 
 
 class CannotStart(Exception):
@@ -33,11 +32,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     except CannotConnect as error:
         raise CannotStart(str(error)) from error
     async with AsyncExitStack() as stack:
-        app.state.database = Database(settings.database)
-        stack.push_async_callback(app.state.database.close)
-        collector = PoolCollector(app.state.database.statuses)
-        REGISTRY.register(collector)
-        stack.callback(REGISTRY.unregister, collector)
+        app.state.database = database = Database(settings.database)
+        stack.push_async_callback(database.close)
+        pools.databases.add(database)
+        stack.callback(pools.databases.discard, database)
         probe = Probe(settings.database.target, settings.database)
         stack.push_async_callback(probe.close)
         app.state.readiness = Readiness([probe.check, *getattr(extensions, "readiness_checks", [])])

@@ -6,8 +6,8 @@ from dataclasses import replace
 import asyncpg
 
 from app.database import driver
-from app.database.url import parse_url
 from app.settings import DatabaseSettings
+from app.url import parse_url
 
 
 async def create(url: str) -> None:

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.database import driver
-from app.database.server import CannotConnect, first_connection
 from app.logs import configure_logging
 from app.models import metadata
 from app.settings import DatabaseSettings, InvalidSettings, load_settings
+from app.startup import CannotConnect, first_connection
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from app.database.url import parse_url
+from app.url import parse_url
 
 
 def reserved_port() -> socket.socket:

@@ -21,8 +21,9 @@ async def test_a_created_developer_can_be_read(client: AsyncClient) -> None:
     assert developer["email"] == "ada@example.com"
     assert developer["created_at"] == developer["updated_at"]
     assert developer["created_at"].endswith("Z")
-    assert response.headers["Location"] == f"http://test/developers/{developer['id']}"
-    assert (await client.get(response.headers["Location"])).json() == developer
+    location = response.url.join(response.headers["Location"])
+    assert location.path == f"/developers/{developer['id']}"
+    assert (await client.get(location)).json() == developer
 
 
 async def test_a_second_developer_with_the_same_email_is_a_conflict(client: AsyncClient) -> None:

@@ -1,17 +1,21 @@
 """Entities are complete after a flush: what the server made is there, and reading it needs no further statement."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 
 import pytest
-from sqlalchemy import String, func
+from sqlalchemy import String, delete, func, insert, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
-from app.database import Database, driver
+from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation, driver
 from app.database.backend import Base
+from app.database.bulk import bulk_insert
 from app.settings import Settings
+from tests.probes import probe, probes
+from tests.statements import rows
 
 MakeDatabase = Callable[..., Database]
 
@@ -51,3 +55,86 @@ async def test_what_the_server_made_is_there_after_the_flush(probe_database: Mak
         await session.flush()
         assert entity.number == 8
     assert (entity.name, entity.number) == ("two", 8)  # and after the commit
+
+
+@pytest.mark.usefixtures("entities")
+async def test_an_entity_whose_row_somebody_else_removed_is_a_stale_row(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=2, max_overflow=0)
+    async with database.transaction() as session:
+        session.add(Entity(id=1, name="one"))
+    for explicit in (True, False):
+        with pytest.raises(StaleRow) as caught:
+            async with database.transaction() as session:
+                entity = Entity(id=7, name="removed meanwhile")
+                session.add(entity)
+                await session.flush()
+                await session.affected(delete(Entity).where(Entity.id == 7))
+                session.add(Entity(name="of the same unit"))
+                entity.name = "changed"
+                if explicit:
+                    await session.flush()
+        assert caught.value.status == 409
+    async with database.read() as session:
+        assert await session.fetch_val(select(func.count()).select_from(Entity)) == 1
+
+
+@pytest.mark.usefixtures("entities")
+async def test_a_flush_that_failed_and_was_caught_ends_the_unit(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.transaction() as session:
+        session.add(Entity(id=1, name="one"))
+    with pytest.raises(TransactionAborted) as caught:
+        async with database.transaction() as session:
+            session.add(Entity(id=2, name="two"))
+            await session.flush()
+            session.add(Entity(id=1, name="another one"))
+            with pytest.raises(UniqueViolation):
+                await session.flush()
+            with pytest.raises(TransactionAborted):  # SQLAlchemy's PendingRollbackError
+                await session.execute(select(Entity.id))
+            with suppress(DatabaseError):
+                await session.affected(insert(Entity).values(id=3, name="three"))
+    assert isinstance(caught.value, DatabaseError)
+    async with database.read() as session:
+        assert [row["id"] for row in await session.fetch_all(select(Entity.id))] == [1]
+
+
+@pytest.mark.usefixtures("entities")
+async def test_a_flush_that_failed_in_a_savepoint_leaves_the_rest_of_the_unit(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.transaction() as session:
+        session.add(Entity(id=1, name="one"))
+    async with database.transaction() as session:
+        session.add(Entity(id=2, name="two"))
+        with pytest.raises(UniqueViolation):
+            async with session.begin_nested():
+                session.add(Entity(id=1, name="another one"))
+        session.add(Entity(id=3, name="three"))
+    async with database.read() as session:
+        ids = select(Entity.id).order_by(Entity.id)
+        assert [row["id"] for row in await session.fetch_all(ids)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("way", ["affected", "fetch_all", "bulk"])
+async def test_what_goes_beside_the_entities_is_undone_with_their_savepoint(
+    probe_database: MakeDatabase, way: str
+) -> None:
+    async def insert_one(session: Session, id: int) -> None:
+        if way == "bulk":
+            await bulk_insert(session, probes, [probe(id)])
+        else:
+            await getattr(session, way)(insert(probes).values(probe(id)))
+
+    database = probe_database()
+    async with database.transaction() as session:
+        await insert_one(session, 1)
+        with pytest.raises(LookupError):
+            async with session.begin_nested():
+                await insert_one(session, 2)
+                raise LookupError
+        await insert_one(session, 3)
+    async with database.transaction() as session:
+        await insert_one(session, 4)
+        await session.rollback()
+    async with database.read() as session:
+        assert await rows(session, select(probes.c.id).order_by(probes.c.id)) == [(1,), (3,)]

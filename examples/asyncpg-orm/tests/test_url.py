@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from app.database import driver
-from app.database.url import parse_url
+from app.url import parse_url
 
 SCHEME = driver.SCHEMES[0]
 HOSTILE = string.punctuation + string.whitespace + "ünï 🙂"

@@ -1,73 +1,68 @@
-"""Sessions of the `databases` library, on one pool that serves a read in one round trip and a write in three.
+"""Sessions with the methods of the `databases` library, on a unit of work.
 
-The library's Connection compiles queries and reads records; its pool and its transactions are not used: they keep a
-connection for ever when BEGIN, COMMIT or ROLLBACK fails or is cancelled (encode/databases#498), hide the first error,
-and bind connections to tasks, so that a child task silently leaves its parent's transaction (encode/databases#456).
+Of the library they have the interface alone: its pool and transactions keep a connection for ever when BEGIN, COMMIT or
+ROLLBACK fails or is cancelled (encode/databases#498), and its records and its dialect lose what SQLAlchemy's know.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import Any
+
+from databases.core import Connection
 
 from app.database import driver
-from app.database.connector import Connector
-from app.database.isolation import IsolationLevel
-from app.database.pool import Pool
-from app.database.raw import RawBackend
-from app.database.session import Session
-from app.database.translation import errors_of
-
-if TYPE_CHECKING:
-    from app.settings import DatabaseSettings
-
-__all__ = ["NAME", "Backend", "Session"]
+from app.database.engine import Engine, Query, Values, inserted_key, is_plain_insert
+from app.database.fetching import Fetching
+from app.database.rows import Record, records_of
+from app.database.unit import Unit
 
 NAME = "databases"
 
 
-class Backend:
-    """The pool and its two kinds of session."""
+class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have no type of their own
+    """`databases.core.Connection` until its unit of work ends."""
 
-    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
-        self._pool = Pool(settings, connector)
-        self._queries = RawBackend(f"{driver.SCHEMES[0]}://")
+    def __init__(self, engine: Engine, unit: Unit) -> None:  # not the library's, which would want its own pool
+        self._engine, self._unit = engine, unit
+        self._savepoints = 0
+
+    async def execute(self, query: Query, values: Values = None) -> Any:
+        """For an INSERT: the key that the server made. For the number of rows of another statement: `affected`."""
+        result = await self._run(query, values)
+        return inserted_key(result) if is_plain_insert(result) else result.scalar() if result.returns_rows else None
+
+    async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
+        """The statement for each of the values, as one."""
+        if values:
+            await self._engine.execute_by_connection(self._unit, query, values)
+
+    async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Record]:  # type: ignore[override]
+        """The rows one by one. A read session has no transaction for a cursor, so it fetches them all first."""
+        if not self._unit.writes:
+            for record in await self.fetch_all(query, values):
+                yield record
+            return
+        result = await self._run(query, values, driver.stream)
+        cursor: Any = result.cursor
+        while rows := await cursor.ran.more(100):
+            for record in records_of(result, rows):
+                yield record
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Session]:
-        async with self._session(writing=False) as (session, _):
-            yield session
-
-    @asynccontextmanager
-    async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
-        async with self._session(writing=True) as (session, raw):
-            with errors_of(raw, writing=True):
-                await driver.begin(raw, isolation_level)
-            try:
-                yield session
-                with errors_of(raw, writing=True):
-                    await driver.commit(raw)
-            except Exception:
-                if raw.unit is not None:
-                    with suppress(Exception):  # the first error is the one that is seen
-                        await driver.rollback(raw)
-                raise
-
-    async def close(self) -> None:
-        await self._pool.close()
-
-    @asynccontextmanager
-    async def _session(self, *, writing: bool) -> AsyncIterator[tuple[Session, driver.RawConnection]]:
-        pooled = await self._pool.acquire()
-        session = Session(self._queries, pooled.raw, writing=writing)
+    async def transaction(self, *, force_rollback: bool = False, **_: Any) -> AsyncIterator[None]:  # type: ignore[override]
+        """A savepoint: what fails inside is undone alone."""
+        self._savepoints += 1
+        name = f"savepoint_{self._savepoints}"
+        await self._unit.run(f"SAVEPOINT {name}", ())
         try:
-            yield session, pooled.raw
-        except Exception:
-            session.close()
-            await self._pool.release(pooled)
+            yield
+        except BaseException:
+            with suppress(Exception):
+                await self._unit.run(f"ROLLBACK TO SAVEPOINT {name}", ())
             raise
-        except BaseException:  # cancelled: a statement may still be under way
-            session.close()
-            self._pool.discard(pooled)
-            raise
-        session.close()
-        await self._pool.release(pooled)
+        await self._unit.run(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}", ())
+
+    @property
+    def raw_connection(self) -> Any:
+        """The library's way to the driver: what goes that way is not guarded. Use app.database.bulk, or `execute`."""
+        raise NotImplementedError("the driver's connection belongs to the unit of work (docs/database.md)")

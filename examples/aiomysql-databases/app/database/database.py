@@ -1,58 +1,58 @@
-"""The database as the service sees it: who may go in, which session they get, and how long they may stay."""
+"""The database as the service sees it: whose sessions work on which server, and what is run again."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
 
 import stamina
 
-from app.database.admission import Task
 from app.database.backend import Session
-from app.database.errors import PoolTimeout, Retryable, TransactionTimeout
-from app.database.gated_pool import GatedPool
-from app.database.isolation import IsolationLevel
+from app.database.engine import Engine
+from app.database.errors import PoolTimeout, Retryable
 from app.database.metrics import Status, refused, retried
-
-if TYPE_CHECKING:
-    from app.settings import DatabaseSettings
+from app.database.options import IsolationLevel, Options
+from app.database.pool import Pool
+from app.database.target import Target
+from app.database.unit import Seats, Unit
 
 T = TypeVar("T")
+
+
+class _Server:
+    """The connections to a server, and what is compiled for it."""
+
+    def __init__(self, target: Target, options: Options) -> None:
+        self.engine = Engine()
+        self.pool = Pool(target, options, self.engine.prepare)
 
 
 class Database:
     """Owns the pools of one process. Built in the lifespan, closed at its end, never a module's global.
 
     Its methods also serve what is not a request: background tasks, scripts, streams, WebSockets, `gather` (a session
-    each).
+    each). `options` are the settings, app.settings.DatabaseSettings.
     """
 
-    def __init__(self, settings: "DatabaseSettings") -> None:
-        self._settings = settings
-        deadlines: dict[Task, float] = {}  # one: a session on the replica and one on the primary are nested too
-        self._primary = GatedPool(settings.target, settings, deadlines)
-        replica = settings.replica_target
-        self._replica = GatedPool(replica, settings, deadlines) if replica else self._primary
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._seats: Seats = {}
+        self._primary = _Server(options.target, options)
+        replica = options.replica_target
+        self._replica = _Server(replica, options) if replica else self._primary
 
-    @asynccontextmanager
-    async def read(self, *, primary: bool = False) -> AsyncIterator[Session]:
+    def read(self, *, primary: bool = False) -> AbstractAsyncContextManager[Session]:
         """A session whose statements run one by one, each in its own snapshot, and cannot write.
 
         It may use the replica, which lags: `primary=True` sees every committed write.
         """
-        pool = self._primary if primary else self._replica
-        async with self._unit(pool), pool.backend.reading() as session:
-            yield session
+        return self._unit(self._primary if primary else self._replica, None)
 
-    @asynccontextmanager
-    async def transaction(self, *, isolation_level: IsolationLevel | None = None) -> AsyncIterator[Session]:
+    def transaction(self, *, isolation_level: IsolationLevel | None = None) -> AbstractAsyncContextManager[Session]:
         """A session in a transaction: committed at the end, rolled back on any exception, which is what is raised.
 
         `isolation_level` defaults to the service's (`DATABASE_ISOLATION_LEVEL`).
         """
-        level = isolation_level or self._settings.isolation_level
-        async with self._unit(self._primary), self._primary.backend.writing(level) as session:
-            yield session
+        return self._unit(self._primary, isolation_level or self._options.isolation_level)
 
     async def run_transaction(
         self,
@@ -75,34 +75,34 @@ class Database:
                     result = await work(session)
         return result
 
+    def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:
+        """The sessions that a route asks for: they may stand beside one another, since they take turns."""
+        server, level = (self._primary, self._options.isolation_level) if writing else (self._replica, None)
+        return self._unit(server, level, of_request=True, brief=brief)
+
     def refuse_if_full(self) -> None:
         """Raises PoolTimeout when a unit of work would be refused at once, whichever pool it is for."""
-        if self._primary.admission.is_full and self._replica.admission.is_full:
+        if self._primary.pool.is_full and self._replica.pool.is_full:
             refused.inc()
             raise PoolTimeout
 
     def status(self) -> Status:
         """The primary's pool."""
-        return self._primary.status()
+        return self._primary.pool.status()
 
     def statuses(self) -> dict[str, Status]:
         """All pools, for the metrics."""
-        replica = {} if self._replica is self._primary else {"replica": self._replica.status()}
-        return {"primary": self._primary.status(), **replica}
+        replica = {} if self._replica is self._primary else {"replica": self._replica.pool.status()}
+        return {"primary": self.status(), **replica}
 
     async def close(self) -> None:
-        """Close the pools; what is still in use is closed when it is given back."""
-        for pool in {self._primary, self._replica}:
-            await pool.close()
+        """Close all connections, also those in use: what is under way on them fails."""
+        for server in {self._primary, self._replica}:
+            await server.pool.close()
 
-    @asynccontextmanager
-    async def _unit(self, pool: GatedPool) -> AsyncIterator[None]:
-        """A place, then the time limit: around the wait it would answer 504 to those who never got in."""
-        async with pool.admission.place():
-            try:
-                async with asyncio.timeout(self._settings.transaction_timeout) as limit:
-                    yield
-            except TimeoutError as error:
-                if limit.expired():
-                    raise TransactionTimeout from error
-                raise
+    def _unit(
+        self, server: _Server, level: IsolationLevel | None, *, of_request: bool = False, brief: bool = False
+    ) -> Unit:
+        unit = Unit(self._seats, server.pool, self._options, level, of_request, brief)
+        unit.session = Session(server.engine, unit)
+        return unit

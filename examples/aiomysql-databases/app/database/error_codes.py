@@ -21,6 +21,9 @@ _BY_NUMBER: dict[int, type[errors.DatabaseError]] = {
     1406: errors.InvalidValue,
     3140: errors.InvalidValue,
     1213: errors.Deadlock,
+    1020: errors.SerializationFailure,  # MariaDB, innodb_snapshot_isolation
+    1412: errors.SchemaChanged,  # by a migration, after the snapshot of the transaction
+    1615: errors.SchemaChanged,
     1205: errors.LockTimeout,
     3572: errors.LockTimeout,  # NOWAIT on MySQL
     1969: errors.StatementTimeout,  # MariaDB
@@ -52,12 +55,16 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
     """Our error for the driver's, or None for one that is not the database's."""
     if isinstance(error, pymysql.MySQLError):
         number, message = (*error.args, "", "")[:2]
-        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):
-            return errors.ServerGone()  # of the client's own making: not connected, or the protocol is out of step
+        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):  # of the client's own making
+            if isinstance(error, pymysql.err.ProgrammingError):  # a value that SQL cannot write
+                return errors.InvalidValue()
+            return errors.ServerGone()  # not connected, or the protocol is out of step
         kind = _BY_NUMBER.get(number, errors.DatabaseError)
         # The message also holds the row's values: nothing but the constraint's name may leave.
         found = _CONSTRAINT.search(str(message)) if kind.status in (409, 422) else None
         return kind(constraint=next(filter(None, found.groups())) if found else None)
+    if isinstance(error, UnicodeEncodeError):  # half of a surrogate pair: nothing was sent
+        return errors.InvalidValue()
     if isinstance(error, OSError):  # TimeoutError and ConnectionError among them
         return errors.ServerGone()
     return None

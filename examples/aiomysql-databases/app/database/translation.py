@@ -4,23 +4,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ssl import SSLCertVerificationError
 
-from app.database import driver
+from sqlalchemy import exc
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.database import errors
 from app.database.error_codes import classify
-from app.database.errors import AccessDenied, DatabaseError, ReadOnlyServer, ReadOnlySession, Retryable, ServerGone
 
 
-def translate(error: BaseException, *, writing: bool) -> DatabaseError | None:
+def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | None:
     """Our error for what a driver, or a library above it, raised; None for an error that is not the database's.
 
     `writing` tells a server that takes no writes from a session that was not opened for them: both answer alike.
     """
-    if isinstance(error, DatabaseError):
+    if isinstance(error, exc.StatementError) and error.orig is not None:  # SQLAlchemy has wrapped it
+        return translate(error.orig, writing=writing)
+    if isinstance(error, errors.DatabaseError):
         return error
-    error = getattr(error, "driver_exception", error)  # SQLAlchemy's name for what it wrapped
+    if isinstance(error, StaleDataError):
+        return errors.StaleRow()
+    if isinstance(error, exc.PendingRollbackError):
+        return errors.TransactionAborted()
+    if isinstance(error, exc.InvalidRequestError) and "permanently closed" in str(error):
+        return errors.SessionClosed()
+    if isinstance(error, exc.InvalidRequestError) and "transaction" in str(error).lower():
+        return errors.StatementRefused(
+            "The session's transaction or savepoint was begun or ended elsewhere, as by a task"
+        )
     if isinstance(error, SSLCertVerificationError) or isinstance(error.__cause__, SSLCertVerificationError):
-        return AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
+        return errors.AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
     ours = classify(error)
-    return ReadOnlySession() if isinstance(ours, ReadOnlyServer) and not writing else ours
+    return errors.ReadOnlySession() if isinstance(ours, errors.ReadOnlyServer) and not writing else ours
 
 
 @contextmanager
@@ -33,17 +46,3 @@ def translated(*, writing: bool) -> Iterator[None]:
         if ours is None or ours is error:
             raise
         raise ours from error
-
-
-@contextmanager
-def errors_of(raw: driver.RawConnection, *, writing: bool) -> Iterator[None]:
-    """Our errors instead of the driver's; what they say of the connection is kept in mind."""
-    try:
-        with translated(writing=writing):
-            yield
-    except Retryable:
-        driver.doom(raw)
-        raise
-    except (ServerGone, ReadOnlyServer):  # after a failover the next connection finds the new primary
-        driver.terminate(raw)
-        raise

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.database import driver
+from app.database.dialect import TIMESTAMP_TYPE
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -16,7 +16,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return driver.TIMESTAMP_TYPE
+        return TIMESTAMP_TYPE
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:

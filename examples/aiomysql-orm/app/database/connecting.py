@@ -1,28 +1,34 @@
-"""Opening a connection to MySQL or MariaDB: each statement runs by itself and read-only, until a transaction says READ
-WRITE. So a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept per
-connection.
+"""Opening and closing a connection to MySQL or MariaDB. Until a transaction says READ WRITE each statement runs by
+itself and read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler
+nothing is kept per connection.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import monotonic
+from typing import Any, TypeAlias
 
 import aiomysql
+import pymysql
 from pymysql.constants import CLIENT
 
 from app.database import errors
-
-if TYPE_CHECKING:
-    from app.database.url import Target
-    from app.settings import DatabaseSettings
+from app.database.options import Options
+from app.database.target import Target
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
+
+# Which server this is: by way of a proxy the next connection may be to another one.
+SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port /*!80000 , @@server_uuid */ /*M! , @@datadir */)"
 
 
-async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
+async def connect(target: Target, options: Options, *, read_only: bool = True) -> RawConnection:
     """A connection in autocommit mode. Raises what aiomysql raises, and TimeoutError; `classify` knows them."""
     ssl_context = target.ssl_context()
     host, port = target.hosts[0] if target.hosts else ("localhost", target.socket_port)
-    async with asyncio.timeout(settings.connect_timeout):  # aiomysql's own covers TCP, not the handshake
+    async with asyncio.timeout(options.connect_timeout):  # aiomysql's own covers TCP, not the handshake
         connection = await aiomysql.connect(
             host=host,
             port=port,
@@ -34,23 +40,89 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
             ssl=ssl_context,
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS,  # an UPDATE counts the rows that it matched, as PostgreSQL's does
-            init_command=None if settings.external_pooler else _session(settings, read_only),
         )
-    # aiomysql stays silently in plaintext where the server offers no TLS.
-    if ssl_context and connection._writer.get_extra_info("ssl_object") is None:
-        connection.close()
-        raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
-    connection.unit, connection.isolation_level = None, None if settings.external_pooler else settings.isolation_level
+        connection.opened, connection.server, connection.isolation_level = monotonic(), None, None
+        try:
+            # aiomysql stays silently in plaintext where the server offers no TLS.
+            if ssl_context and connection._writer.get_extra_info("ssl_object") is None:
+                raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
+            if not options.external_pooler:
+                await _set_up(connection, options, read_only)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 
-def _session(settings: "DatabaseSettings", read_only: bool) -> str:
+async def _set_up(connection: RawConnection, options: Options, read_only: bool) -> None:
     """What holds for a connection's whole life, as one text and for both servers: each reads its own comments."""
     limits = ""
-    if limit := settings.statement_timeout:
+    if limit := options.statement_timeout:
         seconds = max(1, round(limit))  # the default is a year for metadata, 50 s for rows
         limits = f""", innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}
             /*!80000 , max_execution_time = {limit * 1000:.0f} */ /*M! , max_statement_time = {limit} */"""
-    return f"""SET NAMES utf8mb4;
-        SET SESSION TRANSACTION ISOLATION LEVEL {settings.isolation_level}{", READ ONLY" if read_only else ""};
-        SET SESSION time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'){limits}"""
+    await connection.query(f"""SET NAMES utf8mb4;
+        SET SESSION TRANSACTION ISOLATION LEVEL {options.isolation_level}{", READ ONLY" if read_only else ""};
+        SET SESSION time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'){limits};
+        {SERVER}""")
+    while connection._result.has_next:
+        await connection.next_result()
+    connection.server, connection.isolation_level = connection._result.rows[0][0], options.isolation_level
+
+
+def is_closed(connection: RawConnection) -> bool:
+    """Whether the socket is known to be gone: no round trip."""
+    # Not at_eof(): what a killed session still said may lie unread before the end.
+    return bool(connection.closed or connection._reader.eof_received or connection._reader.exception())
+
+
+async def ping(connection: RawConnection) -> None:
+    await connection.ping(reconnect=False)
+
+
+async def close(connection: RawConnection) -> None:
+    """Say goodbye, but not for long: the network may have gone."""
+    try:
+        async with asyncio.timeout(1):
+            await connection.ensure_closed()
+    except OSError:  # TimeoutError is an OSError
+        terminate(connection)
+
+
+async def retire(connection: RawConnection) -> None:
+    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
+    try:
+        async with asyncio.timeout(1):
+            await connection.query("DO RELEASE_ALL_LOCKS()")  # the server closes the socket before it lets go of them
+        await close(connection)
+    except (pymysql.MySQLError, OSError):
+        terminate(connection)
+
+
+def terminate(connection: RawConnection) -> None:
+    """Drop the connection without a word; the server rolls back."""
+    connection.close()
+
+
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends, over another connection, the statement of one that is about to be dropped.
+
+    It runs on and keeps its locks, although the client gave up and closed the socket. A session's number is its
+    server's own: by way of a proxy the other connection may be to another one, where it is somebody else's.
+    """
+    waits = connection._reader is not None and connection._reader._waiter is not None  # another task, for the reply
+    if connection.server is None or not (waits or connection._close_reason):  # which is set when a read was cancelled
+        return None
+    return partial(_end_session, connection.server, connection.opened, int(connection.thread_id()))
+
+
+async def _end_session(server: str, opened: float, session_id: int, connection: RawConnection) -> None:
+    await connection.query("SHOW GLOBAL STATUS LIKE 'Uptime'")
+    uptime = int(connection._result.rows[0][1])
+    if connection.server != server or uptime + 1 < monotonic() - opened:  # another one, or restarted
+        return
+    try:
+        await connection.query(f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
+    except pymysql.err.OperationalError as error:
+        if error.args[0] != 1094:  # it has ended by itself
+            raise

@@ -1,71 +1,124 @@
-"""All that is particular to MySQL, MariaDB and aiomysql: the server's ways, and transactions on a raw connection."""
+"""How MySQL, MariaDB and aiomysql begin, commit and run: everything that is done on a raw connection."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
-import pymysql
-from sqlalchemy import DateTime
-from sqlalchemy.dialects.mysql import DATETIME
+import aiomysql
 
-from app.database import errors
+from app.database import dialect, errors
+from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
+from app.database.connecting import close as close
 from app.database.connecting import connect as connect
-from app.database.isolation import IsolationLevel
+from app.database.connecting import is_closed as is_closed
+from app.database.connecting import left_behind as left_behind
+from app.database.connecting import ping as ping
+from app.database.connecting import retire as retire
+from app.database.connecting import terminate as terminate
+from app.database.options import IsolationLevel
+from app.database.rows import Ran
 
-NAME = "aiomysql"
-SERVER = "MySQL and MariaDB"
-SCHEMES = ("mysql", "mariadb")
-PORT = 3306
-SEVERAL_HOSTS = False
-SOCKET_HAS_PORT = False
-DIALECT = "mysql+aiomysql"
-TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
-# One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
-MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
-SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
-CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
+NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
+SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
+MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
+CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
 
-LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
+# After which errors the server has ended the transaction, and takes what comes next as statements of their own; and
+# after which it has undone the statement alone, where PostgreSQL refuses all others up to a ROLLBACK TO SAVEPOINT.
+ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = (errors.Deadlock, errors.SerializationFailure)
+NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = (
+    errors.LockTimeout,
+    errors.SchemaChanged,
+    errors.StatementTimeout,
+)
+
+
+async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
+    """Nothing: SQLAlchemy's types take what aiomysql gives."""
 
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
-    """Open a transaction that may write. `connection.unit` is set from here to its end."""
+    """Open a transaction that may write."""
     usual = connection.isolation_level == isolation_level
     level = "" if usual else f"SET TRANSACTION ISOLATION LEVEL {isolation_level}; "  # for this transaction only
-    connection.unit = "open"
-    async with connection.cursor() as cursor:
-        await cursor.execute(f"{level}START TRANSACTION READ WRITE")  # one text, one round trip
+    await _query(connection, f"{level}START TRANSACTION READ WRITE")  # one text, one round trip
 
 
 async def commit(connection: RawConnection) -> None:
     """Raises unless the server says that it committed."""
-    if connection.unit == "doomed" or not (is_closed(connection) or in_transaction(connection)):
+    if not is_closed(connection) and not in_transaction(connection):
         raise errors.TransactionAborted
-    connection.unit = None
+    await _finish_stream(connection)
     await connection.commit()
 
 
 async def rollback(connection: RawConnection) -> None:
-    connection.unit = None
+    await _finish_stream(connection)
     await connection.rollback()
 
 
-def doom(connection: RawConnection) -> None:
-    """After an error that ended the transaction: further statements would run alone, and COMMIT would still say OK."""
-    connection.unit = "doomed"
+async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    result = await _query(connection, statement % tuple(map(connection.escape, arguments)))
+    return Ran(result.rows or (), result.description or None, result.affected_rows, result.insert_id)
+
+
+async def _query(connection: RawConnection, text: str) -> Any:
+    """Not by a cursor, which asks for each warning in a round trip of its own; the first result, all of them read."""
+    if _is_streaming(connection):
+        raise errors.StatementRefused("A stream of this session is not read to its end: nothing can be sent meanwhile")
+    await connection.query(text)
+    result = connection._result
+    while connection._result.has_next:  # a procedure's, or those of several statements
+        await connection.next_result()
+    return result
+
+
+class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql ships no types
+    async def _show_warnings(self, connection: RawConnection) -> None:
+        pass
+
+
+class _Stream(_Cursor, aiomysql.SSCursor):  # type: ignore[misc]
+    pass
+
+
+async def run_text(connection: RawConnection, statement: str, arguments: Sequence[Any] = ()) -> Ran:
+    """The statement as it stands, without parameters."""
+    result = await _query(connection, statement)
+    return Ran(result.rows or (), result.description or None, result.affected_rows)
+
+
+async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
+    """The statement for each; INSERT ... VALUES in one round trip for many."""
+    cursor = await connection.cursor(_Cursor)
+    count = await cursor.executemany(statement, arguments)
+    return Ran((), None, count or 0, cursor.lastrowid)
+
+
+async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    """Rows that stay on the server until `more` fetches them; nothing else can run on the connection meanwhile."""
+    cursor = await connection.cursor(_Stream)
+    await cursor.execute(statement, tuple(arguments))
+    return Ran((), cursor.description, -1, more=cursor.fetchmany)
+
+
+def _is_streaming(connection: RawConnection) -> bool:
+    return connection._result is not None and bool(connection._result.unbuffered_active)
+
+
+async def _finish_stream(connection: RawConnection) -> None:
+    """The protocol cannot stop a result."""
+    if _is_streaming(connection):
+        await connection._result._finish_unbuffered_query()
+
+
+async def forget(connection: RawConnection) -> None:
+    """Nothing: each statement is sent as text."""
 
 
 def in_transaction(connection: RawConnection) -> bool:
     """What the server said last: no round trip."""
     return not is_closed(connection) and bool(connection.get_transaction_status())
-
-
-def is_closed(connection: RawConnection) -> bool:
-    """Whether the socket is known to be gone: no round trip."""
-    # Not at_eof(): what a killed session still said may lie unread before the end.
-    return bool(connection.closed or connection._reader.eof_received or connection._reader.exception())
 
 
 async def scalar(connection: RawConnection, query: str) -> Any:
@@ -74,39 +127,3 @@ async def scalar(connection: RawConnection, query: str) -> Any:
         await cursor.execute(query)
         row = await cursor.fetchone()
         return row[0] if row else None
-
-
-async def ping(connection: RawConnection) -> None:
-    await connection.ping(reconnect=False)
-
-
-async def close(connection: RawConnection) -> None:
-    """Say goodbye, but not for long: the network may have gone."""
-    try:
-        async with asyncio.timeout(1):
-            await connection.ensure_closed()
-    except OSError:  # TimeoutError is an OSError
-        terminate(connection)
-
-
-def terminate(connection: RawConnection) -> None:
-    """Drop the connection without a word; the server rolls back."""
-    connection.close()
-
-
-def left_behind(connection: RawConnection) -> LeftBehind | None:
-    """What ends, over another connection, the statement of one that is about to be dropped.
-
-    It runs on and keeps its locks, although the client gave up and closed the socket.
-    """
-    if not connection._close_reason:  # set when a read was cancelled
-        return None
-    return partial(_end_session, int(connection.thread_id()))
-
-
-async def _end_session(session_id: int, connection: RawConnection) -> None:
-    try:
-        await scalar(connection, f"KILL {session_id}")  # not connection.kill(): MySQL 9 does not know its command
-    except pymysql.err.OperationalError as error:
-        if error.args[0] != 1094:  # it has ended by itself
-            raise

@@ -1,22 +1,20 @@
 """Developers over HTTP."""
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import HTTPException, Response
 
 from app.database import ReadSession, WriteSession
-from app.developers import bulk_routes, queries
+from app.developers import queries
+from app.developers.bulk_routes import router
 from app.developers.schemas import Developer, DeveloperCreate, DeveloperPatch, Id, Specialty
 from app.pagination import Cursor, Limit, Page
 
-router = APIRouter(prefix="/developers", tags=["developers"])
-router.include_router(bulk_routes.router)  # before /{id}, which would take its paths for ids
+__all__ = ["router"]
 
 
 @router.post("", status_code=201)
-async def create_developer(
-    data: DeveloperCreate, session: WriteSession, request: Request, response: Response
-) -> Developer:
+async def create_developer(data: DeveloperCreate, session: WriteSession, response: Response) -> Developer:
     developer = await queries.create(session, data)
-    response.headers["Location"] = str(request.url_for("read_developer", id=developer.id))
+    response.headers["Location"] = f"developers/{developer.id}"  # relative to this path, wherever a proxy mounts it
     return developer
 
 

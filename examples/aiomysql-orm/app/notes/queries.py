@@ -1,4 +1,4 @@
-"""What is asked of notes."""
+"""What is asked of notes: what is added goes by entities, the rest by rows."""
 
 from datetime import UTC, datetime
 
@@ -8,6 +8,8 @@ from app.database import Session
 from app.developers.models import Developer
 from app.notes import models
 from app.notes.schemas import Note, NoteCreate
+
+developers, notes = Developer.__table__, models.Note.__table__
 
 
 async def create(session: Session, developer_id: int, data: NoteCreate) -> Note:
@@ -19,25 +21,25 @@ async def create(session: Session, developer_id: int, data: NoteCreate) -> Note:
 
 
 async def get(session: Session, id: int) -> Note | None:
-    note = await session.get(models.Note, id)
-    return Note.model_validate(note) if note else None
+    row = await session.fetch_one(select(notes).where(notes.c.id == id))
+    return Note.model_validate(row._mapping) if row else None
 
 
 async def of_developer(session: Session, developer_id: int) -> list[Note] | None:
     """In the order of writing, the latest 100; None when there is no such developer."""
-    query = select(models.Note).where(models.Note.developer_id == developer_id)
-    query = query.order_by(models.Note.id.desc()).limit(100)
-    if notes := [Note.model_validate(note) for note in await session.scalars(query)]:
-        return notes[::-1]
-    return [] if await session.get(Developer, developer_id) else None
+    query = select(notes).where(notes.c.developer_id == developer_id)
+    query = query.order_by(notes.c.id.desc()).limit(100)
+    if found := [Note.model_validate(row._mapping) for row in await session.fetch_all(query)]:
+        return found[::-1]
+    exists = await session.fetch_one(select(developers.c.id).where(developers.c.id == developer_id))
+    return [] if exists else None
 
 
 async def transfer(session: Session, from_developer_id: int, to_developer_id: int) -> int | None:
     """Hand over all notes; how many, or None when one of the two is missing."""
     ids = sorted({from_developer_id, to_developer_id})
-    query = select(Developer.id).where(Developer.id.in_(ids)).order_by(Developer.id).with_for_update()
-    if len((await session.scalars(query)).all()) < len(ids):  # locked in order, so that two transfers rarely deadlock
+    query = select(developers.c.id).where(developers.c.id.in_(ids)).order_by(developers.c.id).with_for_update()
+    if len(await session.fetch_all(query)) < len(ids):  # locked in order, so that two transfers rarely deadlock
         return None
-    moving = update(models.Note).where(models.Note.developer_id == from_developer_id)
-    connection = await session.connection()  # for the number of rows, which a session's Result does not have
-    return (await connection.execute(moving.values(developer_id=to_developer_id))).rowcount
+    moving = update(models.Note).where(notes.c.developer_id == from_developer_id)
+    return await session.affected(moving.values(developer_id=to_developer_id))

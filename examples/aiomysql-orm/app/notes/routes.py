@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Response
 
 from app.database import CurrentDatabase, ForeignKeyViolation, ReadSession, WriteSession
 from app.notes import queries
@@ -12,12 +12,12 @@ router = APIRouter(tags=["notes"])
 
 
 @router.post("/developers/{id}/notes", status_code=201)
-async def create_note(id: Id, data: NoteCreate, session: WriteSession, request: Request, response: Response) -> Note:
+async def create_note(id: Id, data: NoteCreate, session: WriteSession, response: Response) -> Note:
     try:
         note = await queries.create(session, id, data)
     except ForeignKeyViolation:
         raise HTTPException(404, f"There is no developer {id}") from None
-    response.headers["Location"] = str(request.url_for("read_note", id=note.id))
+    response.headers["Location"] = f"../../notes/{note.id}"  # relative to this path, wherever a proxy mounts it
     return note
 
 

@@ -1,65 +1,36 @@
 """The data layer. Import from here; docs/database.md says what it promises and how to use it."""
 
-from app.database.backend import Session
-from app.database.database import Database
-from app.database.dependencies import CurrentDatabase, ReadSession, WriteSession
-from app.database.errors import (
-    AccessDenied,
-    CheckViolation,
-    DatabaseError,
-    Deadlock,
-    ForeignKeyViolation,
-    InvalidValue,
-    LockTimeout,
-    NestedSession,
-    NotNullViolation,
-    PoolTimeout,
-    ReadOnlyServer,
-    ReadOnlySession,
-    Retryable,
-    SerializationFailure,
-    ServerGone,
-    SessionClosed,
-    StatementTimeout,
-    TooManyConnections,
-    TransactionAborted,
-    TransactionTimeout,
-    Unavailable,
-    UniqueViolation,
-)
-from app.database.isolation import IsolationLevel
-from app.database.metadata import metadata
-from app.database.types import UtcDateTime
-
-__all__ = [
-    "AccessDenied",
-    "CheckViolation",
-    "CurrentDatabase",
-    "Database",
-    "DatabaseError",
-    "Deadlock",
-    "ForeignKeyViolation",
-    "InvalidValue",
-    "IsolationLevel",
-    "LockTimeout",
-    "NestedSession",
-    "NotNullViolation",
-    "PoolTimeout",
-    "ReadOnlyServer",
-    "ReadOnlySession",
-    "ReadSession",
-    "Retryable",
-    "SerializationFailure",
-    "ServerGone",
-    "Session",
-    "SessionClosed",
-    "StatementTimeout",
-    "TooManyConnections",
-    "TransactionAborted",
-    "TransactionTimeout",
-    "Unavailable",
-    "UniqueViolation",
-    "UtcDateTime",
-    "WriteSession",
-    "metadata",
-]
+from app.database.backend import Session as Session
+from app.database.database import Database as Database
+from app.database.dependencies import CurrentDatabase as CurrentDatabase
+from app.database.dependencies import ReadSession as ReadSession
+from app.database.dependencies import WriteSession as WriteSession
+from app.database.errors import AccessDenied as AccessDenied
+from app.database.errors import CheckViolation as CheckViolation
+from app.database.errors import DatabaseError as DatabaseError
+from app.database.errors import Deadlock as Deadlock
+from app.database.errors import ForeignKeyViolation as ForeignKeyViolation
+from app.database.errors import InvalidValue as InvalidValue
+from app.database.errors import LockTimeout as LockTimeout
+from app.database.errors import NestedSession as NestedSession
+from app.database.errors import NotNullViolation as NotNullViolation
+from app.database.errors import PoolTimeout as PoolTimeout
+from app.database.errors import ReadOnlyServer as ReadOnlyServer
+from app.database.errors import ReadOnlySession as ReadOnlySession
+from app.database.errors import Retryable as Retryable
+from app.database.errors import SchemaChanged as SchemaChanged
+from app.database.errors import SerializationFailure as SerializationFailure
+from app.database.errors import ServerGone as ServerGone
+from app.database.errors import SessionClosed as SessionClosed
+from app.database.errors import StaleRow as StaleRow
+from app.database.errors import StatementRefused as StatementRefused
+from app.database.errors import StatementTimeout as StatementTimeout
+from app.database.errors import StatementUnderWay as StatementUnderWay
+from app.database.errors import TooManyConnections as TooManyConnections
+from app.database.errors import TransactionAborted as TransactionAborted
+from app.database.errors import TransactionTimeout as TransactionTimeout
+from app.database.errors import Unavailable as Unavailable
+from app.database.errors import UniqueViolation as UniqueViolation
+from app.database.metadata import metadata as metadata
+from app.database.options import IsolationLevel as IsolationLevel
+from app.database.types import UtcDateTime as UtcDateTime

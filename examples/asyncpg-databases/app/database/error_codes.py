@@ -1,5 +1,7 @@
 """PostgreSQL's error codes and asyncpg's errors, as ours."""
 
+import re
+
 import asyncpg
 
 from app.database import errors
@@ -25,12 +27,19 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "57": errors.ServerGone,
     "25P03": errors.ServerGone,  # idle_in_transaction_session_timeout
 }
+# A plan, or the driver's idea of a type, that is older than a migration.
+_OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+_TYPE_IS_GONE = re.compile(r"cache lookup failed for (type|relation|attribute)")
 
 
 def classify(error: BaseException) -> errors.DatabaseError | None:
     """Our error for the driver's, or None for one that is not the database's."""
+    if isinstance(error, _OUTDATED):
+        return errors.SchemaChanged()
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
+        if state == "XX000" and _TYPE_IS_GONE.search(str(error)):
+            return errors.SchemaChanged()
         kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
         return kind(constraint=getattr(error, "constraint_name", None))
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
@@ -39,7 +48,7 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
         if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
             return errors.InvalidValue()
         return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
-    # InternalClientError: what a terminated session still said has put the protocol out of step.
-    if isinstance(error, OSError | asyncpg.InternalClientError):
-        return errors.ServerGone()
-    return None
+    if isinstance(error, asyncpg.InternalClientError):
+        # What a terminated session still said puts the protocol out of step; the others say nothing of the server.
+        return errors.ServerGone() if "protocol" in str(error) else errors.DatabaseError()
+    return errors.ServerGone() if isinstance(error, OSError) else None

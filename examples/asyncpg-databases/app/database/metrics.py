@@ -4,14 +4,9 @@ A new measure is a line here and a call where it happens; app/metrics.py shows t
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from time import monotonic
+from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 logger = logging.getLogger(__name__)
 
@@ -37,30 +32,8 @@ class Status:
     open: int
 
 
-class PoolCollector(Collector):
-    """The pools' status at the time of asking."""
-
-    def __init__(self, statuses: Callable[[], dict[str, Status]]) -> None:
-        self._statuses = statuses
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        gauges: dict[str, GaugeMetricFamily] = {}
-        for pool, status in self._statuses().items():
-            for name, number in asdict(status).items():
-                gauge = gauges.setdefault(
-                    name, GaugeMetricFamily(f"database_pool_{name}", f"Connection pool: {name}", labels=["pool"])
-                )
-                gauge.add_metric([pool], number)
-        return gauges.values()
-
-
-@contextmanager
-def timed(statement: object) -> Iterator[None]:
-    """Around a statement: a slow one is counted and logged, also when it fails."""
-    started = monotonic()
-    try:
-        yield
-    finally:
-        if (seconds := monotonic() - started) > SLOW:
-            slow_statements.inc()
-            logger.warning("A statement took %.1f s: %s", seconds, " ".join(str(statement).split()))
+def note_slow(statement: str, seconds: float) -> None:
+    """Count and log a statement that took long, also one that failed."""
+    if seconds > SLOW:
+        slow_statements.inc()
+        logger.warning("A statement took %.1f s: %s", seconds, " ".join(statement.split()))

@@ -1,83 +1,67 @@
-"""Statements that are compiled once, and the records that they return.
-
-The `databases` library compiles a statement anew at each call. SQLAlchemy's engine does not, by the same cache key
-(https://docs.sqlalchemy.org/en/21/core/connections.html#sql-compilation-caching).
+"""What a text of SQL is, decided once for each: what may run in a session follows from its words, not from how it was
+made. Comments, strings and quoted names have none.
 """
 
-from typing import Any
+import re
+from dataclasses import dataclass
+from functools import lru_cache
 
-from databases.backends.common.records import DIALECT_EXCLUDE, create_column_maps
-from databases.backends.common.records import Record as LibraryRecord
-from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.util import LRUCache
+from app.database import dialect
+from app.database.errors import ReadOnlySession, StatementRefused
 
-MOST = 500  # statements, as in SQLAlchemy's engine
-
-Values = dict[str, Any]
-
-
-class Statement:
-    """One compiled statement; `metadata` is for the driver's backend to keep what it knows of the rows."""
-
-    def __init__(self, query: ClauseElement, dialect: Dialect, key: Any) -> None:
-        self.dialect = dialect
-        self.compiled: Any = query._compiler(dialect, cache_key=key)
-        self.columns = tuple(self.compiled._result_columns or ())
-        self.column_maps = create_column_maps(self.columns)
-        self.names = [column[0] for column in self.columns]
-        processors = {name: type._cached_result_processor(dialect, None) for name, _, _, type in self.columns}
-        # As the library does: on other servers its rows are decoded when they are made.
-        decodes = dialect.name in DIALECT_EXCLUDE
-        self.decoders = {name: decode for name, decode in processors.items() if decode and decodes}
-        self.metadata: Any = None
+_WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a column
+_CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
+_WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
+_FUNCTIONS = ("INSERT(", "REPLACE(")
+_BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
+_UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
 
 
-class Statements:
-    """The cache of one pool."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a statement does: `reads` and nothing else, `stays` with the session, which `savepoint` it goes back to."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._dialect = dialect
-        self._statements: LRUCache[Any, Statement] = LRUCache(MOST)
-
-    def find(self, query: ClauseElement, given: Values | None = None) -> tuple[Statement, str, Values]:
-        """The statement, its SQL with a place for each value by name, and the values as the driver wants them.
-
-        `given` are the values of each bindparam() by name, beside those that stand in `query`.
-        """
-        key = query._generate_cache_key()
-        # 17 % of the CPU time of a read by key, and 18 % of a transfer's, went into compiling.
-        if key is None or (statement := self._statements.get(key.key)) is None:
-            statement = Statement(query, self._dialect, key)
-            if key is not None:
-                self._statements[key.key] = statement
-        compiled = statement.compiled
-        found = key.bindparams if key is not None else None
-        values = compiled.construct_params(given, extracted_parameters=found, _no_postcompile=True)
-        sql, processors = compiled.string, compiled._bind_processors
-        if compiled.post_compile_params:  # IN: as many places as there are values
-            state = compiled.construct_expanded_state(values)
-            sql, values, processors = state.statement, state.parameters, {**processors, **state.processors}
-        for name in processors.keys() & values.keys():
-            values[name] = processors[name](values[name])
-        return statement, sql, values
+    reads: bool
+    stays: bool
+    returns_to_savepoint: bool
+    local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
 
 
-class Record(LibraryRecord):
-    """The library's record, whose `_mapping` is a dictionary of decoded values on every server."""
+@lru_cache(1000)
+def kind_of(statement: str) -> Kind:
+    """Raises StatementRefused for several statements in one text, and for one that begins or ends a transaction."""
+    code = " ".join(dialect.NO_WORDS.sub(_without_words, statement).upper().split()).strip("; ")
+    words = _WORD.findall(code)
+    if ";" in words:
+        raise StatementRefused("Several statements in one text: send them one by one")
+    code = code.lstrip("( ")
+    first = next((word for word in words if word != "("), "")
+    returns = first == "ROLLBACK" and "TO" in words[1:3]
+    if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
+        raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
+    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
+    return Kind(_reads(first, words), stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(code)))
 
-    __slots__ = ("_statement",)
 
-    def __init__(self, row: Any, statement: Statement) -> None:
-        super().__init__(row, statement.columns, statement.dialect, statement.column_maps)
-        self._statement = statement
+def _without_words(found: re.Match[str]) -> str:
+    return " " if found[0][0] in "-/#*" else "''"  # a comment, a string or a name
 
-    @property
-    def _mapping(self) -> Values:
-        # Reading the attributes one by one takes three times as long: a third of the CPU time of a list of 100.
-        statement = self._statement
-        values = dict(zip(statement.names, self._row, strict=True)) if statement.names else dict(self._row)
-        for name, decode in statement.decoders.items():
-            if isinstance(values[name], int | str | float):
-                values[name] = decode(values[name])
-        return values
+
+def _reads(first: str, words: list[str]) -> bool:
+    """Nothing is written after WITH, into a table or a file, or by what is explained and run."""
+    if first not in dialect.READING or "INTO" in words:
+        return False
+    return not any(
+        word in writing and before not in _BEFORE_OTHERS and word + after not in _FUNCTIONS
+        for introduction, writing in _WRITING.items()
+        if introduction in words
+        for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False)
+    )
+
+
+def refuse_write(kind: Kind, by_cursor: bool) -> None:
+    """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
+    if not kind.reads:
+        raise ReadOnlySession
+    if kind.stays or kind.local_by or by_cursor:
+        raise StatementRefused(f"A read session keeps nothing between statements: use a transaction{dialect.KEEPING}")

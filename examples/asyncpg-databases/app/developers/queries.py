@@ -1,4 +1,4 @@
-"""What is asked of developers. Records stay in here: what leaves is a schema, which outlives the session."""
+"""What is asked of developers. Rows stay in here: what leaves is a schema, which outlives the session."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -36,8 +36,8 @@ async def existing(session: Session, ids: set[int]) -> set[int]:
 
 async def page(session: Session, *, specialty: str | None, limit: int, cursor: str | None) -> Page[Developer]:
     """Developers by name, then id, in the server's collation."""
-    records = await session.fetch_all(page_query(specialty=specialty, limit=limit, cursor=cursor))
-    found = _DEVELOPERS.validate_python([record._mapping for record in records])
+    rows = await session.fetch_all(page_query(specialty=specialty, limit=limit, cursor=cursor))
+    found = _DEVELOPERS.validate_python([row._mapping for row in rows])
     last = found[limit - 1] if len(found) > limit else None
     return Page(items=found[:limit], next_cursor=encode_cursor((last.name, last.id)) if last else None)
 
@@ -62,7 +62,7 @@ async def change(session: Session, id: int, patch: DeveloperPatch) -> Developer 
         return None
     values = {**patch.model_dump(exclude_unset=True), "updated_at": datetime.now(UTC)}
     await session.execute(update(developers).where(developers.c.id == id).values(values))
-    return Developer.model_validate(row).model_copy(update=values)
+    return Developer.model_validate(row._mapping).model_copy(update=values)
 
 
 async def remove(session: Session, id: int) -> bool:

@@ -18,14 +18,14 @@ async def create(session: Session, developer_id: int, data: NoteCreate) -> Note:
 
 async def get(session: Session, id: int) -> Note | None:
     row = await session.fetch_one(select(notes).where(notes.c.id == id))
-    return Note.model_validate(row) if row else None
+    return Note.model_validate(row._mapping) if row else None
 
 
 async def of_developer(session: Session, developer_id: int) -> list[Note] | None:
     """In the order of writing, the latest 100; None when there is no such developer."""
     query = select(notes).where(notes.c.developer_id == developer_id)
     query = query.order_by(notes.c.id.desc()).limit(100)
-    if found := [Note.model_validate(row) for row in await session.fetch_all(query)]:
+    if found := [Note.model_validate(row._mapping) for row in await session.fetch_all(query)]:
         return found[::-1]
     exists = await session.fetch_one(select(developers.c.id).where(developers.c.id == developer_id))
     return [] if exists else None

@@ -1,24 +1,23 @@
-"""Sessions of SQLAlchemy's ORM: one for reading, or one for a transaction."""
+"""Sessions of SQLAlchemy's ORM on a unit of work, one operation at a time, with our errors."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, get_args
+import asyncio
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy import CursorResult
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.orm import Session as SyncSession
 
-from app.database.connector import Connector
-from app.database.engine import create_engine, for_reading, for_writing
-from app.database.errors import ReadOnlySession
-from app.database.isolation import IsolationLevel
+from app.database import driver
+from app.database.engine import Engine, Query, Values
+from app.database.errors import ReadOnlySession, StatementUnderWay
+from app.database.fetching import Fetching
 from app.database.metadata import metadata
-
-if TYPE_CHECKING:
-    from app.settings import DatabaseSettings
+from app.database.translation import translated
+from app.database.unit import Unit
 
 NAME = "orm"
-Session = AsyncSession
 
 
 class Base(DeclarativeBase):
@@ -28,47 +27,82 @@ class Base(DeclarativeBase):
     __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012  # typed by its base, as what it is not: an instance's
 
 
-class Backend:
-    """The pool and its two kinds of session."""
+class Session(Fetching, AsyncSession):
+    """SQLAlchemy's AsyncSession, and `fetch_all`, `fetch_one`, `fetch_val` and `affected` beside it."""
 
-    def __init__(self, settings: "DatabaseSettings", connector: Connector) -> None:
-        self._engine = create_engine(settings, connector)
-        self._reader = for_reading(self._engine)
-        self._writers = {level: for_writing(self._engine, level) for level in get_args(IsolationLevel)}
+    def __init__(self, engine: Engine, unit: Unit) -> None:
+        # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
+        super().__init__(expire_on_commit=False, close_resets_only=False)
+        self._engine, self._unit = engine, unit
+        self._operation = asyncio.Lock()
+        self._in_operation: object = None
+        self.sync_session.bind = engine.connection(unit)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Session]:
-        async with _session(self._reader) as session:
-            yield session
-            if session.new or session.dirty or session.deleted:  # they would be dropped without a word
-                raise ReadOnlySession
+    def begin(self) -> AsyncSessionTransaction:
+        return _Transaction(self)
 
-    @asynccontextmanager
-    async def writing(self, isolation_level: IsolationLevel) -> AsyncIterator[Session]:
-        session = _session(self._writers[isolation_level])
-        try:
-            yield session
-            await session.run_sync(_commit_and_close)
-        except Exception:
-            # session.begin() would raise the ROLLBACK's own error instead of the first one.
-            with suppress(Exception):
-                await session.rollback()
-            with suppress(Exception):
-                await session.close()
-            raise
-        except BaseException:  # cancelled: no time is left to talk to a server that may be gone
-            await session.invalidate()
-            raise
+    def begin_nested(self) -> AsyncSessionTransaction:
+        return _Transaction(self, nested=True)
 
-    async def close(self) -> None:
-        await self._engine.dispose()
+    async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
+        await self._flush()
+        return await super()._run(query, values, send)
+
+    async def _flush(self) -> None:
+        if self._unit.writes:
+            if self._has_changes():
+                await self.flush()
+            if self.in_nested_transaction() or not self.in_transaction():
+                await self.connection()  # SQLAlchemy begins, and sends its SAVEPOINT, when it is asked for one
+
+    async def _finish(self) -> None:
+        if self._operation.locked():
+            raise StatementUnderWay
+        if self._unit.writes:
+            if self.in_transaction() or self._has_changes():
+                await self.commit()
+        elif self._has_changes():  # they would be dropped without a word
+            raise ReadOnlySession
+
+    def _has_changes(self) -> bool:
+        return bool(self.new or self.dirty or self.deleted)
+
+    def _close(self) -> None:
+        if not self._operation.locked():  # else when that has ended: SQLAlchemy's session is in the midst of it
+            self.sync_session.close()
 
 
-def _session(engine: AsyncEngine) -> AsyncSession:
-    # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
-    return AsyncSession(engine, expire_on_commit=False, close_resets_only=False)
+class _Transaction(AsyncSessionTransaction):
+    session: Session
 
 
-def _commit_and_close(session: SyncSession) -> None:  # in one greenlet, without a task: 3 to 8 % of a write
-    session.commit()
-    session.close()
+def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
+    only_ends = operation.__name__ in ("commit", "rollback", "start", "__aexit__")
+
+    @wraps(operation)
+    async def ours(self: Session | _Transaction, *arguments: Any, **options: Any) -> Any:
+        session, task = self if isinstance(self, Session) else self.session, asyncio.current_task()
+        if session._in_operation is task:  # of SQLAlchemy's methods some call others
+            return await operation(self, *arguments, **options)
+        if not only_ends or session._has_changes():
+            await session._engine.ready(session._unit)
+        async with session._operation:
+            session._in_operation = task
+            try:
+                with translated(writing=session._unit.writes):
+                    return await operation(self, *arguments, **options)
+            finally:
+                session._in_operation = None
+                if session._unit.over:
+                    session.sync_session.close()
+
+    return ours
+
+
+for _name in (
+    *("commit", "connection", "delete", "execute", "flush", "get", "get_one", "merge", "refresh", "rollback"),
+    *("run_sync", "scalar", "scalars", "stream", "stream_scalars"),
+):
+    setattr(Session, _name, _one_at_a_time(getattr(AsyncSession, _name)))
+for _name in ("start", "commit", "rollback", "__aexit__"):
+    setattr(_Transaction, _name, _one_at_a_time(getattr(AsyncSessionTransaction, _name)))

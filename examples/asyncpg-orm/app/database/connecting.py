@@ -1,47 +1,46 @@
-"""Opening a connection to PostgreSQL: each statement runs by itself and read-only, until a transaction says READ WRITE.
-
-So a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept per
-connection: the limits come with BEGIN.
+"""Opening and closing a connection to PostgreSQL. Until a transaction says READ WRITE each statement runs by itself and
+read-only: so a read costs one round trip and cannot write by accident. Behind a transaction-mode pooler nothing is kept
+per connection: the limits come with BEGIN.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from app.database import errors
-
-if TYPE_CHECKING:
-    from app.database.url import Target
-    from app.settings import DatabaseSettings
+from app.database.options import Options
+from app.database.target import Target
 
 RawConnection: TypeAlias = Any  # asyncpg ships no types
+LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """asyncpg's connection with the two things that its transactions cannot say or see."""
+    """asyncpg's connection, with room for what app/database/driver.py keeps: its own allows no attributes."""
 
-    transaction_settings = ""
-    unit: Any = None
+    limits = ""  # of a transaction, where the session cannot have them
 
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        if query.startswith("BEGIN"):  # Transaction knows READ ONLY but not its opposite
-            query = f"{query.removesuffix(';')} READ WRITE; {self.transaction_settings}"
-        status: str = await super().execute(query, *args, **options)
-        if query == "COMMIT;" and status == "ROLLBACK":  # the server says no more than that after an earlier error
-            raise errors.TransactionAborted
-        return status
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.plans: dict[str, tuple[Any, Any]] = {}
+        self.keeps_plans = True
+
+    async def _prepare(self, query: str, *, use_cache: bool = False, name: Any = None, **options: Any) -> Any:
+        # COPY alone would use the cache, and then encode by the types that a table of this name had before.
+        return await super()._prepare(query, use_cache=False, name="" if use_cache else name, **options)
 
 
-async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: bool = True) -> RawConnection:
+async def connect(target: Target, options: Options, *, read_only: bool = True) -> RawConnection:
     """A connection in autocommit mode. Raises what asyncpg raises; `classify` knows it.
 
     Of several hosts the first that answers and has the wanted part (`target.session_attrs`): so it follows a failover.
     """
     hosts = [(target.socket, target.socket_port)] if target.socket else target.hosts
     limits = {
-        "statement_timeout": f"{settings.statement_timeout * 1000:.0f}",
-        "idle_in_transaction_session_timeout": f"{settings.transaction_timeout * 1000:.0f}",
+        "statement_timeout": f"{options.statement_timeout * 1000:.0f}",
+        "idle_in_transaction_session_timeout": f"{options.transaction_timeout * 1000:.0f}",
         "client_connection_check_interval": "1000",  # ends the statement of a client that has gone (PostgreSQL 14+)
     }
     # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
@@ -53,10 +52,10 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
         # Always given: for each connection asyncpg otherwise reads ~/.pgpass and ~/.postgresql/*, and blocks the loop.
         password=target.password or "",
         ssl=target.ssl_context() or False,
-        timeout=settings.connect_timeout / len(hosts),  # each its share: one that is switched off does not answer
+        timeout=options.connect_timeout / len(hosts),  # each its share: one that is switched off does not answer
         target_session_attrs=target.session_attrs,
-        server_settings=None if settings.external_pooler else per_session,
-        statement_cache_size=0 if settings.external_pooler else 100,
+        server_settings=None if options.external_pooler else per_session,
+        statement_cache_size=0 if options.external_pooler else 100,
         connection_class=Connection,
     )
     for number, (host, port) in enumerate(hosts, 1):
@@ -68,6 +67,39 @@ async def connect(target: "Target", settings: "DatabaseSettings", *, read_only: 
                 raise errors.AccessDenied("The database server offers no TLS, which the URL asks for") from error
             if number == len(hosts):
                 raise
-    if settings.external_pooler:
-        connection.transaction_settings = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
+    if options.external_pooler:
+        connection.keeps_plans = False
+        connection.limits = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
     return connection
+
+
+def is_closed(connection: RawConnection) -> bool:
+    """Whether the socket is known to be gone: no round trip."""
+    return bool(connection.is_closed())
+
+
+async def ping(connection: RawConnection) -> None:
+    await connection.execute("SELECT")  # without a parameter: one round trip, also through a pooler
+
+
+async def close(connection: RawConnection) -> None:
+    """Say goodbye, but not for long: the network may have gone."""
+    try:
+        await connection.close(timeout=1)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # TimeoutError is an OSError
+        terminate(connection)
+
+
+async def retire(connection: RawConnection) -> None:
+    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
+    await close(connection)
+
+
+def terminate(connection: RawConnection) -> None:
+    """Drop the connection without a word; the server rolls back."""
+    connection.terminate()
+
+
+def left_behind(connection: RawConnection) -> LeftBehind | None:
+    """What ends the statement of a connection that is about to be dropped: PostgreSQL sees that its client has gone."""
+    return None

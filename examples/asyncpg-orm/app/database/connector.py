@@ -2,81 +2,120 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from time import monotonic
 
 from app.database import driver
-from app.database.admission import Admission
-from app.database.errors import PoolTimeout
-from app.database.liveness import is_usable
+from app.database.errors import PoolTimeout, ServerGone
+from app.database.options import Options
+from app.database.target import Target
 from app.database.translation import translate
-
-if TYPE_CHECKING:
-    from app.database.url import Target
-    from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
+PING_AFTER = 5.0  # seconds of idleness: under load no connection is ever asked
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    raw: driver.RawConnection
+    expires: float
+    idle_since: float = 0.0
+    keeps_state: bool = False  # of a session: it must not be handed on
+
 
 class Connector:
-    """To one server, on behalf of tasks that `admission` let in."""
+    """To one server. `prepare` is called with each new connection."""
 
-    def __init__(self, target: "Target", settings: "DatabaseSettings", admission: Admission) -> None:
-        self._target = target
-        self._settings = settings
-        self._admission = admission
-        self._open: set[driver.RawConnection] = set()
+    def __init__(
+        self, target: Target, options: Options, prepare: Callable[[driver.RawConnection], Awaitable[None]]
+    ) -> None:
+        self._target, self._options, self._prepare = target, options, prepare
+        self.open: set[Connection] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._ending_one = asyncio.Lock()
+        self._finished = False
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._open)
-
-    async def connect(self) -> driver.RawConnection:
-        """A new connection. Raises our errors."""
+    async def connect(self, deadline: float) -> Connection:
+        """A new connection, by `deadline` on the loop's clock. Raises our errors."""
         try:
-            async with asyncio.timeout_at(self._admission.deadline()) as limit:
-                connection = await driver.connect(self._target, self._settings)
+            async with asyncio.timeout_at(deadline) as limit:
+                raw = await driver.connect(self._target, self._options)
+                try:
+                    await self._prepare(raw)
+                except BaseException:
+                    driver.terminate(raw)
+                    raise
         except Exception as error:
             if limit.expired():
                 raise PoolTimeout from error
             if ours := translate(error, writing=True):
                 raise ours from error
             raise
-        self._open.add(connection)
+        # Not all at once, when many were opened together.
+        life = self._options.pool_recycle * random.uniform(0.9, 1) if self._options.pool_recycle >= 0 else float("inf")
+        self.open.add(connection := Connection(raw, monotonic() + life))
+        if self._finished:
+            self.drop(connection)
+            raise ServerGone("The database was closed")
         return connection
 
-    async def is_usable(self, connection: driver.RawConnection, idle: float) -> bool:
-        """Whether a connection that was given back `idle` seconds ago may be handed out again."""
-        return await is_usable(connection, idle, self._settings, self._admission.deadline())
+    async def is_usable(self, connection: Connection, deadline: float) -> bool:
+        """Whether an idle connection may be handed out; if not it is dropped.
 
-    async def close(self, connection: driver.RawConnection) -> None:
+        One that the server closed is seen without a round trip; one that was idle for long is asked, since a firewall
+        or a failover may have dropped it without a word (`pool_pre_ping`).
+        """
+        now = monotonic()
+        try:
+            if not driver.is_closed(connection.raw) and now < connection.expires:
+                if self._options.pool_pre_ping and now - connection.idle_since >= PING_AFTER:
+                    limit = asyncio.get_running_loop().time() + self._options.connect_timeout
+                    async with asyncio.timeout_at(min(deadline, limit)):
+                        await driver.ping(connection.raw)
+                return True
+        except BaseException as error:
+            self.drop(connection)
+            if translate(error, writing=True) is None:
+                raise
+        self.drop(connection)
+        return False
+
+    def drop(self, connection: Connection) -> None:
+        """Give up a connection in an unknown state, and see to it that the server does not go on with its statement."""
+        if connection in self.open:
+            self.open.discard(connection)
+            left_behind = driver.left_behind(connection.raw)
+            driver.terminate(connection.raw)
+            if left_behind:
+                self._in_background(self._end(left_behind))
+
+    def close_soon(self, connection: Connection) -> None:
         """Close a connection that nothing is under way on."""
-        self._open.discard(connection)
-        await driver.close(connection)
+        self.open.discard(connection)
+        self._in_background(driver.close(connection.raw))
 
-    def abandon(self, connection: driver.RawConnection) -> None:
-        """Drop a connection in an unknown state, and see to it that the server does not go on with its statement."""
-        self._open.discard(connection)
-        left_behind = driver.left_behind(connection)
-        driver.terminate(connection)
-        if left_behind and not self._settings.external_pooler:  # whose numbers are not the server's
-            task = asyncio.create_task(self._end(left_behind))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+    async def finish(self) -> None:
+        """Drop all, wait for what is being ended, but not for long: the server may be gone."""
+        self._finished = True
+        for connection in list(self.open):
+            self.drop(connection)
+        if self._ending:
+            _, pending = await asyncio.wait(self._ending, timeout=self._options.connect_timeout)
+            for task in pending:
+                task.cancel()
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        self._ending.add(task := asyncio.get_running_loop().create_task(work))
+        task.add_done_callback(self._ending.discard)
 
     async def _end(self, left_behind: driver.LeftBehind) -> None:
         async with self._ending_one:  # one spare connection is what the budget has for it
             try:
-                connection = await driver.connect(self._target, self._settings)
-                await left_behind(connection)
-                await driver.close(connection)
+                raw = await driver.connect(self._target, self._options)
+                await left_behind(raw)
+                await driver.close(raw)
             except Exception as error:
                 logger.warning("A statement that was given up may run on: %r", error)
-
-    async def stop(self) -> None:
-        """Wait for what is being ended, but not for long: the server may be gone."""
-        if self._ending:
-            _, pending = await asyncio.wait(self._ending, timeout=self._settings.connect_timeout)
-            for task in pending:
-                task.cancel()

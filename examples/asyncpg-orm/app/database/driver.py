@@ -1,59 +1,105 @@
-"""All that is particular to PostgreSQL and asyncpg: the server's ways, and transactions on a raw connection."""
+"""How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
-from sqlalchemy import DateTime
-from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-from app.database import errors
+from app.database import dialect, errors
+from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
+from app.database.connecting import close as close
 from app.database.connecting import connect as connect
-from app.database.isolation import IsolationLevel
+from app.database.connecting import is_closed as is_closed
+from app.database.connecting import left_behind as left_behind
+from app.database.connecting import ping as ping
+from app.database.connecting import retire as retire
+from app.database.connecting import terminate as terminate
+from app.database.options import IsolationLevel
+from app.database.rows import Ran
 
-NAME = "asyncpg"
-SERVER = "PostgreSQL"
-SCHEMES = ("postgresql", "postgres")
-PORT = 5432
-SEVERAL_HOSTS = True
-SOCKET_HAS_PORT = True  # in its name
-DIALECT = "postgresql+asyncpg"
-TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
-# One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
-MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
-SPARE_CONNECTIONS = 1  # beside the pool: readiness
-CONNECTION_LIMIT = """
-    SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),
-        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
-    FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
-"""
+NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
+SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
+MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
+CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
 
-LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
+PLANS = 200  # prepared statements that each connection keeps
+# After which errors the transaction is over although the server does not refuse what comes next, and after which it
+# goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
+ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = ()
+NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = ()
+
+
+async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
+    """Let a new connection send and return JSON as SQLAlchemy's types expect."""
+    adapter = SimpleNamespace(_connection=connection)
+    await sqlalchemy_dialect.setup_asyncpg_json_codec(adapter)
+    await sqlalchemy_dialect.setup_asyncpg_jsonb_codec(adapter)
 
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
-    """Open a transaction that may write. `connection.unit` is set from here to its end."""
-    connection.unit = connection.transaction(isolation=isolation_level.lower().replace(" ", "_"))
+    """Open a transaction that may write."""
     try:
-        await connection.unit.start()
+        await connection.execute(f"BEGIN ISOLATION LEVEL {isolation_level} READ WRITE; {connection.limits}")
     except asyncpg.FeatureNotSupportedError:  # a standby's answer to READ WRITE
         raise errors.ReadOnlyServer from None
 
 
 async def commit(connection: RawConnection) -> None:
-    """Raises unless the server says that it committed."""
-    unit, connection.unit = connection.unit, None
-    await unit.commit()
+    """Raises unless the server says that it committed; after an earlier error it says ROLLBACK, and no more."""
+    if not is_closed(connection) and not in_transaction(connection):
+        raise errors.TransactionAborted
+    if await connection.execute("COMMIT") == "ROLLBACK":
+        raise errors.TransactionAborted
 
 
 async def rollback(connection: RawConnection) -> None:
-    unit, connection.unit = connection.unit, None
-    await unit.rollback()
+    await connection.execute("ROLLBACK")
 
 
-def doom(connection: RawConnection) -> None:
-    """After an error that ended the transaction: PostgreSQL itself remembers, until ROLLBACK."""
+async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
+    rows = await plan.fetch(*arguments)
+    count = (plan.get_statusmsg() or "").rpartition(" ")[2]
+    return Ran(rows, description, int(count) if count.isdecimal() else -1)
+
+
+async def run_text(connection: RawConnection, statement: str, arguments: Sequence[Any] = ()) -> Ran:
+    """The statement as it stands, without parameters and without a plan."""
+    count = (await connection.execute(statement)).rpartition(" ")[2]
+    return Ran((), None, int(count) if count.isdecimal() else 0)
+
+
+async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
+    """The statement for each, in one round trip for many; nobody says how many rows it matched."""
+    await connection.executemany(statement, arguments)
+    return Ran([], None, -1)
+
+
+async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    """A server-side cursor of the transaction: `more` fetches from it."""
+    plan, description = await _plan(connection, statement)
+    cursor = await plan.cursor(*arguments)
+    return Ran([], description, -1, more=cursor.fetch)
+
+
+async def _plan(connection: RawConnection, statement: str) -> tuple[Any, Any]:
+    plan = await connection.prepare(statement)
+    attributes = plan.get_attributes()
+    # As the DB-API describes columns; SQLAlchemy reads name and type.
+    described = [(a.name, a.type.oid, None, None, None, None, None) for a in attributes] or None
+    if connection.keeps_plans:
+        if len(connection.plans) >= PLANS:
+            del connection.plans[next(iter(connection.plans))]
+        connection.plans[statement] = plan, described
+    return plan, described
+
+
+async def forget(connection: RawConnection) -> None:
+    """What connection and server remember of tables and types, which a migration has changed."""
+    connection.plans.clear()
+    await connection.reload_schema_state()
 
 
 def in_transaction(connection: RawConnection) -> bool:
@@ -61,33 +107,6 @@ def in_transaction(connection: RawConnection) -> bool:
     return not is_closed(connection) and bool(connection.is_in_transaction())
 
 
-def is_closed(connection: RawConnection) -> bool:
-    """Whether the socket is known to be gone: no round trip."""
-    return bool(connection.is_closed())
-
-
 async def scalar(connection: RawConnection, query: str) -> Any:
     """The first column of the first row of a statement without parameters, None when it has no rows."""
     return await connection.fetchval(query)
-
-
-async def ping(connection: RawConnection) -> None:
-    await connection.execute("SELECT")  # without a parameter: one round trip, also through a pooler
-
-
-async def close(connection: RawConnection) -> None:
-    """Say goodbye, but not for long: the network may have gone."""
-    try:
-        await connection.close(timeout=1)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # TimeoutError is an OSError
-        terminate(connection)
-
-
-def terminate(connection: RawConnection) -> None:
-    """Drop the connection without a word; the server rolls back."""
-    connection.terminate()
-
-
-def left_behind(connection: RawConnection) -> LeftBehind | None:
-    """What ends the statement of a connection that is about to be dropped: PostgreSQL sees that its client has gone."""
-    return None

@@ -1,144 +1,131 @@
-"""SQLAlchemy's engine on our terms: connections in autocommit mode, transactions on the raw connection, our errors.
+"""SQLAlchemy on a unit of work: it compiles, binds and decodes each statement, and the unit sends it.
 
-A writing engine for each isolation level shares the pool with the reading one, so that a read costs one round trip and
-a write three (https://docs.sqlalchemy.org/en/21/core/connections.html#understanding-autocommit).
+Nearly all statements go without a greenlet: by the very steps of SQLAlchemy's own `Connection`, which are private to it
+and stand here alone (tests/test_engine.py compares with SQLAlchemy's own engine). What needs more than one statement,
+such as a default that only the server can make, goes by that Connection. Its cursors are ours, so all goes one way.
 """
 
-from functools import partial
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, PoolProxiedConnection, event
-from sqlalchemy.dialects import registry
-from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy.engine import Compiled
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.util import await_only
+from sqlalchemy.sql.compiler import WARN_LINTING
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.util import LRUCache, greenlet_spawn
 
 from app.database import driver
-from app.database.connector import Connector
-from app.database.errors import ReadOnlyServer, Retryable, ServerGone
-from app.database.guards import refuse_write
-from app.database.isolation import IsolationLevel
-from app.database.metrics import timed
-from app.database.translation import translate
+from app.database.dbapi import URL, NewConnection, UnitConnection
+from app.database.unit import Unit
 
-if TYPE_CHECKING:
-    from app.settings import DatabaseSettings
+STATEMENTS = 500  # compiled ones that are kept, as in SQLAlchemy's engine
+
+Query = ClauseElement | str
+Values = dict[str, Any] | None
 
 
-class _UnitsOnTheRawConnection:
-    """What a dialect does with a connection, in the terms of `driver`: it alone knows whether a transaction is open."""
-
-    connector: Connector
-
-    def do_commit(self, dbapi_connection: Any) -> None:
-        raw = dbapi_connection.driver_connection
-        if raw.unit is not None:
-            await_only(driver.commit(raw))
-
-    def do_rollback(self, dbapi_connection: Any) -> None:
-        raw = dbapi_connection.driver_connection
-        if raw.unit is not None:
-            await_only(driver.rollback(raw))
-
-    def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        with timed(statement):
-            cursor.execute(statement, parameters)
-
-    def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
-        with timed(statement):
-            cursor.executemany(statement, parameters)
-
-    def do_close(self, dbapi_connection: Any) -> None:
-        await_only(self.connector.close(dbapi_connection.driver_connection))
-
-    def do_terminate(self, dbapi_connection: Any) -> None:  # SQLAlchemy's own waits for a server that may be gone
-        self.connector.abandon(dbapi_connection.driver_connection)
+class _Connection(Connection):
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Nothing: the unit knows what is lost, and what goes on by another connection."""
 
 
-# https://docs.sqlalchemy.org/en/21/core/connections.html#registering-new-dialects
-_url = make_url(f"{driver.DIALECT}://")
-ServiceDialect = type(
-    "ServiceDialect", (_UnitsOnTheRawConnection, _url.get_dialect()), {"supports_statement_cache": True}
-)
-registry.register(f"{_url.get_backend_name()}.service", __name__, "ServiceDialect")
+class Engine:
+    """The dialect of one server, and what it has compiled."""
+
+    def __init__(self) -> None:
+        url = f"{URL.get_backend_name()}+service://"
+        self.sqlalchemy = create_async_engine(url, poolclass=NullPool).sync_engine
+        self._dialect: Any = self.sqlalchemy.dialect
+        self._compiled: LRUCache[Any, Compiled] = LRUCache(STATEMENTS)
+        self._stub = self.connection(None)
+        self._knows_server = False
+
+    def connection(self, unit: Unit | None, send: Any = driver.run) -> Connection:
+        return _Connection(self.sqlalchemy, UnitConnection(unit, send))
+
+    async def prepare(self, raw: driver.RawConnection) -> None:
+        """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
+        if not self._knows_server:
+            await greenlet_spawn(self._dialect.initialize, Connection(self.sqlalchemy, NewConnection(raw)))
+            self._knows_server = True
+        await driver.prepare(raw, self._dialect)
+
+    async def ready(self, unit: Unit) -> None:
+        """What is compiled depends on the server."""
+        if not self._knows_server:
+            await unit.connect()
+
+    async def execute(
+        self, unit: Unit, query: Query, values: Values = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
+        """`values` are those of each bindparam(), or the columns of an INSERT or UPDATE, by name."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        options: Any = getattr(query, "_execution_options", None)
+        if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
+            return await self.execute_by_connection(unit, query, values, send)
+        compiled, extracted, named, hit = query._compile_w_cache(
+            self._dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
+        )
+        if not _is_one_statement(compiled):
+            return await self.execute_by_connection(unit, query, values, send)
+        context = self._dialect.execution_ctx_cls._init_compiled(
+            self._dialect,
+            self._stub,
+            self._stub.connection,
+            options,
+            compiled,
+            [values] if values else [],
+            query,
+            extracted,
+            hit,
+            named,
+        )
+        context.cursor.ran = await unit.run(context.statement, context.parameters[0], send)
+        context.post_exec()
+        result: CursorResult[Any] = context._setup_result_proxy()
+        return result
+
+    async def execute_by_connection(
+        self, unit: Unit, query: Any, values: Any = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
+        """By SQLAlchemy's Connection; `values` may be a list of them."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        # Who calls says how the rows come, whatever the query's options say.
+        options = {"stream_results": False, "yield_per": None}
+        execute = self.connection(unit, send).execute
+        return await greenlet_spawn(execute, query, values, execution_options=options)
 
 
-def create_engine(settings: "DatabaseSettings", connector: Connector) -> AsyncEngine:
-    """The engine that owns the pool, to be used by way of `for_reading` and `for_writing`."""
-    engine = create_async_engine(
-        f"{_url.get_backend_name()}+service://",
-        async_creator=connector.connect,
-        isolation_level="AUTOCOMMIT",
-        pool_size=settings.pool_size,
-        max_overflow=settings.max_overflow,
-        pool_recycle=settings.pool_recycle,
-        pool_use_lifo=True,  # surplus connections grow old instead of being kept busy in turn
-        pool_reset_on_return=None,  # each session ends its transaction itself
-    )
-    engine.sync_engine.dialect.connector = connector  # type: ignore[attr-defined]  # of ServiceDialect
-    event.listen(engine.sync_engine, "handle_error", _translate, retval=True)
-    event.listen(engine.sync_engine, "checkin", _check_in)
-    event.listen(engine.sync_engine, "checkout", partial(_check_out, connector))
-    return engine
+def _is_one_statement(compiled: Any) -> bool:
+    """Whether all that is made before it, if anything, is made in Python. Decided once for each compiled statement."""
+    known: bool | None = compiled.__dict__.get("one_statement")
+    if known is None:
+        defaults = [c.default for c in compiled.insert_prefetch] + [c.onupdate for c in compiled.update_prefetch]
+        known = compiled.one_statement = all(d is None or d.is_scalar or d.is_callable for d in defaults)
+    return known
 
 
-def for_reading(engine: AsyncEngine) -> AsyncEngine:
-    """The same pool; each statement runs by itself, and what writes is refused."""
-    reader = engine.execution_options(writing=False)
-    event.listen(reader.sync_engine, "before_execute", _refuse_write)
-    return reader
+def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
+    """As the driver made them, unless SQLAlchemy has read them before, for what a RETURNING of its own has beside."""
+    cursor: Any = result.cursor
+    rows: Sequence[Any] = result.all() if cursor is None else cursor.ran.rows
+    return rows
 
 
-def for_writing(engine: AsyncEngine, isolation_level: IsolationLevel) -> AsyncEngine:
-    """The same pool; the first statement of a session begins a transaction."""
-    writer = engine.execution_options(writing=isolation_level)
-    event.listen(writer.sync_engine, "begin", _begin)
-    return writer
+def is_plain_insert(result: CursorResult[Any]) -> bool:
+    """Whether it was an INSERT without a RETURNING of its own."""
+    context: Any = result.context
+    return bool(context.isinsert and not context._is_explicit_returning)
 
 
-def _begin(connection: Connection) -> None:
-    raw: driver.RawConnection = connection.connection.driver_connection
-    try:
-        await_only(driver.begin(raw, connection.get_execution_options()["writing"]))
-    except BaseException as error:
-        driver.terminate(raw)  # whether the transaction is open is not known
-        raw.unit = None
-        if ours := translate(error, writing=True):
-            raise ours from error
-        raise
-
-
-def _refuse_write(connection: Connection, statement: ClauseElement, *_: object) -> None:
-    refuse_write(statement)
-
-
-def _translate(context: ExceptionContext) -> BaseException | None:
-    if (connection := context.connection) is None:
-        return translate(context.original_exception, writing=True)
-    raw = None if connection.invalidated else connection.connection.driver_connection
-    ours = translate(context.original_exception, writing=bool(connection.get_execution_options().get("writing")))
-    # After a failover the next connection finds the new primary.
-    context.is_disconnect = context.is_disconnect or isinstance(ours, ServerGone | ReadOnlyServer)
-    if raw is not None and isinstance(ours, Retryable):
-        driver.doom(raw)
-    return ours
-
-
-def _check_in(dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
-    raw = dbapi_connection and dbapi_connection.driver_connection  # None: invalidated before
-    if raw and (driver.is_closed(raw) or driver.in_transaction(raw)):
-        record.invalidate()
-    record.info["idle_since"] = monotonic()
-
-
-def _check_out(
-    connector: Connector, dbapi_connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection
-) -> None:
-    # Not pool_pre_ping: it asks at every checkout, with up to three round trips.
-    idle = monotonic() - record.info.get("idle_since", monotonic())
-    if not await_only(connector.is_usable(dbapi_connection.driver_connection, idle)):
-        raise DisconnectionError
+def inserted_key(result: CursorResult[Any]) -> Any:
+    """The key, or its first column, that an INSERT of one row was given; None where the server does not tell."""
+    context: Any = result.context
+    key = None if context.executemany else result.inserted_primary_key
+    return key[0] if key else None

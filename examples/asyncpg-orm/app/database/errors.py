@@ -23,6 +23,10 @@ class UniqueViolation(DatabaseError):
     status, title = 409, "A row with these values is already there"
 
 
+class StaleRow(DatabaseError):
+    status, title = 409, "A row was changed or removed by somebody else meanwhile"
+
+
 class ForeignKeyViolation(DatabaseError):
     status, title = 409, "A row that this one needs is missing, or another row still needs this one"
 
@@ -53,6 +57,10 @@ class SerializationFailure(Retryable):
 
 class Deadlock(Retryable):
     pass
+
+
+class SchemaChanged(Retryable):
+    title = "The tables were changed while the transaction ran"
 
 
 class LockTimeout(Retryable):
@@ -94,16 +102,26 @@ class TransactionTimeout(DatabaseError):
 
 
 class TransactionAborted(DatabaseError):
-    title = "COMMIT came after an error that had ended the transaction"
+    title = "The transaction was lost before the end of its unit of work"
 
 
 class NestedSession(DatabaseError):
-    """A bug: two sessions in one task may wait for each other's place for ever. Pass the first one on."""
+    """A bug: a task that waits for a second connection while it holds one may wait for ever. Pass the session on."""
 
-    title = "A task that holds a database session asked for another"
+    title = "A task inside an open transaction began another unit of work"
 
 
-class ReadOnlySession(DatabaseError):
+class StatementUnderWay(DatabaseError):
+    """A bug: a task that was not awaited, or the rest of a `gather` of which one part failed."""
+
+    title = "The unit of work ended while a statement of its session was under way: its connection was dropped"
+
+
+class StatementRefused(DatabaseError):
+    title = "The statement is not one that this session may run"
+
+
+class ReadOnlySession(StatementRefused):
     title = "A read session was asked to write: use a WriteSession or Database.transaction()"
 
 

@@ -1,4 +1,4 @@
-"""Developers over HTTP by the thousand. The rows come before the session: a slow upload holds no connection."""
+"""Developers over HTTP by the thousand. Their paths come first in the router: /{id} would take them for ids."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from app.developers.bulk_queries import OnConflict
 from app.developers.schemas import BulkChanged, BulkCreated, DeveloperChange, DeveloperCreate
 from app.ndjson import MEDIA_TYPE, ndjson
 
-router = APIRouter()
+router = APIRouter(prefix="/developers", tags=["developers"])
 
 new_rows = RowsBody(DeveloperCreate)
 changed_rows = RowsBody(DeveloperChange)

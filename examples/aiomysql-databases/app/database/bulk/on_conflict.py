@@ -3,6 +3,7 @@ it did; here it fails on another key than the one that was meant, and the number
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pymysql
@@ -11,38 +12,43 @@ from sqlalchemy import Column
 from app.database import driver
 from app.database.bulk.columns import Columns, dialect
 from app.database.bulk.rows import Batch
-from app.database.bulk.sending import sending
 from app.database.bulk.statements import insert_into, packets
 from app.database.errors import UniqueViolation
+from app.database.rows import Ran
+from app.database.unit import Unit
 
 _DUPLICATES = re.compile(rb"Duplicates: (\d+)")
 _OUT_OF_RANGE = 1690
 
 
-async def insert_or_update(
-    raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
-) -> tuple[int, int]:
+async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
     keyed = [None not in key for key in batch.keys(keys)]
-    inserted = updated = done = 0
     head, tail = insert_into(batch.table, batch), _on_duplicate_key(batch, keys, update, touch)
-    for values in packets(raw, batch):
-        # Of a single row the server does not say whether it was there. It is sent twice: the second changes nothing.
-        done += len(values)
-        if len(values) == 1 and keyed[done - 1]:
-            values = values * 2
-        with sending(raw, head + tail):
+    inserted = updated = 0
+
+    async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+        nonlocal inserted, updated
+        done = 0
+        for values in packets(raw, batch):
+            # Of a single row the server does not say whether it was there. Sent twice, the second changes nothing.
+            done += len(values)
+            if len(values) == 1 and keyed[done - 1]:
+                values = values * 2
             try:
                 affected = await raw.query(head + ",".join(values) + tail)
             except pymysql.err.DatabaseError as error:
                 if error.args[0] == _OUT_OF_RANGE:
                     raise UniqueViolation from error
                 raise
-        # A new row counts once; one that was there counts once, or twice if it changed (CLIENT.FOUND_ROWS), and is one
-        # of the duplicates, which only the text of the answer has.
-        found = _DUPLICATES.search(raw._result.message)
-        inserted += len(values) - (int(found[1]) if found else 0)
-        updated += affected - len(values)
+            # A new row counts once; one that was there counts once, or twice if it changed (CLIENT.FOUND_ROWS), and is
+            # one of the duplicates, which only the text of the answer has.
+            found = _DUPLICATES.search(raw._result.message)
+            inserted += len(values) - (int(found[1]) if found else 0)
+            updated += affected - len(values)
+        return Ran((), None, inserted + updated)
+
+    await unit.run(head + tail, (), send)
     return inserted, updated
 
 

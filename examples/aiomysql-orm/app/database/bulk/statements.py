@@ -3,24 +3,31 @@
 Not LOAD DATA: it is faster by half, but it cuts, zeroes and skips what does not fit, without an error.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy import Table
 
 from app.database import driver
 from app.database.bulk.columns import Columns, dialect, names
 from app.database.bulk.rows import Batch
-from app.database.bulk.sending import sending
+from app.database.bulk.unit import execute
+from app.database.rows import Ran
+from app.database.unit import Unit
 
 PACKET = 1_000_000  # bytes; servers take 4 MiB or more (max_allowed_packet)
 
 
-async def insert(raw: driver.RawConnection, table: Table, batch: Batch) -> None:
+async def insert(unit: Unit, table: Table, batch: Batch) -> None:
     head = insert_into(table, batch)
-    for values in packets(raw, batch):
-        with sending(raw, head):
+
+    async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+        for values in packets(raw, batch):
             await raw.query(head + ",".join(values))
+        return Ran((), None, len(batch))
+
+    await unit.run(head, (), send)
 
 
 def insert_into(table: Table, batch: Batch) -> str:
@@ -43,23 +50,18 @@ def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
     yield values
 
 
-async def execute(raw: driver.RawConnection, text: str) -> int:
-    """The number of rows that the statement matched."""
-    with sending(raw, text):
-        count: int = await raw.query(text)  # not a cursor, which would also ask for warnings
-    return count
-
-
 @asynccontextmanager
-async def staged(raw: driver.RawConnection, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
+async def staged(unit: Unit, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
     """The rows in a temporary table, whose columns have the types of the table's own."""
     staging, source = batch.staging(), dialect.identifier_preparer.format_table(batch.table)
     # With no index, a join without statistics compares each row of one table with each of the other.
     create = f"CREATE TEMPORARY TABLE {staging.name} (INDEX ({names(keys)})) AS SELECT {names(batch.columns)}"
-    await execute(raw, f"{create} FROM {source} LIMIT 0")
+    before = unit.keeps_state(True)  # it would outlive the transaction; neither this nor its creation ends one
     try:
-        await insert(raw, staging, batch)
+        await execute(unit, f"{create} FROM {source} LIMIT 0")
+        await insert(unit, staging, batch)
         yield staging
-    finally:  # it would outlive the transaction; neither this nor its creation ends one
+    finally:
         with suppress(Exception):
-            await execute(raw, f"DROP TEMPORARY TABLE {staging.name}")
+            await execute(unit, f"DROP TEMPORARY TABLE {staging.name}")
+            unit.keeps_state(before)

@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint, inspect, make_url
 from sqlalchemy.engine import Dialect
 
-from app.database import driver
+from app.database.dialect import DIALECT
 
 Target: TypeAlias = Table | type[Any]
 Names: TypeAlias = str | Sequence[str]
 Columns: TypeAlias = Sequence[Column[Any]]
 
 # To encode values and to quote names. "named": a % in a name stays a %.
-_dialect_of_driver: Any = make_url(f"{driver.DIALECT}://").get_dialect()
-dialect: Dialect = _dialect_of_driver(paramstyle="named")
+_dialect_of_driver: Any = make_url(f"{DIALECT}://").get_dialect()
+dialect: Dialect = _dialect_of_driver(paramstyle="named", dbapi=_dialect_of_driver.import_dbapi())
 
 
 def columns_of(target: Target) -> tuple[Table, dict[str, Column[Any]]]:

@@ -2,23 +2,21 @@
 
 from typing import Any
 
-import asyncpg
 from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from app.database import driver
 from app.database.bulk.columns import Columns, dialect
 from app.database.bulk.rows import Batch
-from app.database.bulk.sending import sending
 from app.database.bulk.statements import staged
-from app.database.errors import UniqueViolation
+from app.database.errors import DatabaseError, UniqueViolation
+from app.database.unit import Unit
+
+_CARDINALITY_VIOLATION = "21000"
 
 
-async def insert_or_update(
-    raw: driver.RawConnection, batch: Batch, keys: Columns, update: Columns, touch: Columns
-) -> tuple[int, int]:
+async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
-    async with staged(raw, batch, keys) as given:
+    async with staged(unit, batch, keys) as given:
         inserting = insert(batch.table).from_select([c.name for c in batch.columns], select(given), False)
         if update:
             inserting = inserting.on_conflict_do_update(
@@ -32,11 +30,12 @@ async def insert_or_update(
         done = inserting.returning(literal_column("xmax = 0").label("is_new")).cte("done")
         counts = select(func.count().filter(done.c.is_new), func.count().filter(~done.c.is_new))
         text = str(counts.select_from(done).compile(dialect=dialect))
-        with sending(raw, text):
-            try:
-                inserted, updated = await raw.fetchrow(text)
-            except asyncpg.CardinalityViolationError as error:  # by a collation, say, that ignores case
+        try:
+            ((inserted, updated),) = (await unit.run(text, ())).rows
+        except DatabaseError as error:  # by a collation, say, that ignores case
+            if getattr(error.__cause__, "sqlstate", None) == _CARDINALITY_VIOLATION:
                 raise UniqueViolation("Two of the rows have keys that the server takes for the same") from error
+            raise
         return inserted, updated
 
 

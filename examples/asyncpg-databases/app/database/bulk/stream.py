@@ -11,7 +11,6 @@ import stamina
 from sqlalchemy import Select, and_, or_
 
 from app.database.bulk.columns import Columns, is_unique
-from app.database.bulk.connection import fetch
 from app.database.database import Database
 from app.database.errors import Unavailable
 
@@ -36,7 +35,7 @@ async def stream(
         async for attempt in stamina.retry_context(on=Unavailable, attempts=6 if last else 1, timeout=None):
             with attempt:
                 async with database.read(primary=primary) as session:
-                    rows = await fetch(session, ordered.where(_after(key, last)) if last else ordered)
+                    rows = await session.fetch_all(ordered.where(_after(key, last)) if last else ordered)
         if rows:
             yield rows
         if len(rows) < page:

@@ -6,13 +6,13 @@ from typing import Any
 from sqlalchemy import and_
 from sqlalchemy import update as update_of
 
-from app.database import driver
 from app.database.backend import Session
 from app.database.bulk.columns import Columns, Names, Target, chosen, dialect
 from app.database.bulk.rows import Batch, Rows, batches
-from app.database.bulk.statements import execute, staged
-from app.database.bulk.unit import all_or_nothing, apply
+from app.database.bulk.statements import staged
+from app.database.bulk.unit import all_or_nothing, apply, execute
 from app.database.errors import InvalidValue
+from app.database.unit import Unit
 
 
 async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Names) -> int:
@@ -25,10 +25,10 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
     keys = chosen(target, key)
     seen: set[tuple[Any, ...]] = set()
     matched = 0
-    async with all_or_nothing(session) as raw:
+    async with all_or_nothing(session) as unit:
         async for batch in batches(target, rows, defaults="onupdate"):
             _check_keys(batch, keys, seen)
-            matched += await apply(raw, batch, partial(_update, keys))
+            matched += await apply(unit, batch, partial(_update, keys))
     return matched
 
 
@@ -43,8 +43,8 @@ def _check_keys(batch: Batch, keys: Columns, seen: set[tuple[Any, ...]]) -> None
         seen.add(value)
 
 
-async def _update(keys: Columns, raw: driver.RawConnection, batch: Batch) -> int:
-    async with staged(raw, batch, keys) as given:
+async def _update(keys: Columns, unit: Unit, batch: Batch) -> int:
+    async with staged(unit, batch, keys) as given:
         values = {column.name: given.c[column.name] for column in batch.columns if column not in keys}
         joined = and_(*(column == given.c[column.name] for column in keys))
-        return await execute(raw, str(update_of(batch.table).values(values).where(joined).compile(dialect=dialect)))
+        return await execute(unit, str(update_of(batch.table).values(values).where(joined).compile(dialect=dialect)))

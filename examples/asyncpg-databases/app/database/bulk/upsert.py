@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from app.database import driver
 from app.database.backend import Session
 from app.database.bulk.columns import Columns, Names, Target, chosen, is_unique
 from app.database.bulk.on_conflict import insert_or_update
 from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.unit import all_or_nothing, apply
+from app.database.unit import Unit
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ async def upsert(
     if not keys or not is_unique(keys):
         raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint")
     total = Upserted()
-    async with all_or_nothing(session) as raw:
+    async with all_or_nothing(session) as unit:
         async for batch in batches(target, rows):
             batch.keys((*changing, *touched))  # that each row has them
             for distinct in _distinct(batch, keys):
-                total += await apply(raw, distinct, partial(_upsert, keys, changing, touched))
+                total += await apply(unit, distinct, partial(_upsert, keys, changing, touched))
     return total
 
 
-async def _upsert(keys: Columns, update: Columns, touch: Columns, raw: driver.RawConnection, batch: Batch) -> Upserted:
-    inserted, updated = await insert_or_update(raw, batch, keys, update, touch if update else ())
+async def _upsert(keys: Columns, update: Columns, touch: Columns, unit: Unit, batch: Batch) -> Upserted:
+    inserted, updated = await insert_or_update(unit, batch, keys, update, touch if update else ())
     return Upserted(inserted, updated, len(batch) - inserted - updated)
 
 

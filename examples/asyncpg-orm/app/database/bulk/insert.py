@@ -1,11 +1,11 @@
 """INSERT of any number of rows, by the fastest way that the driver has."""
 
-from app.database import driver
 from app.database.backend import Session
 from app.database.bulk.columns import Target
 from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.statements import insert
 from app.database.bulk.unit import all_or_nothing, apply
+from app.database.unit import Unit
 
 
 async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
@@ -16,10 +16,10 @@ async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
     makes are added. Raises ValueError for a row with other names, else the errors of an INSERT, whose `row` is the
     index of the row at fault; then none is inserted.
     """
-    async with all_or_nothing(session) as raw:
-        return sum([await apply(raw, batch, _insert) async for batch in batches(target, rows)])
+    async with all_or_nothing(session) as unit:
+        return sum([await apply(unit, batch, _insert) async for batch in batches(target, rows)])
 
 
-async def _insert(raw: driver.RawConnection, batch: Batch) -> int:
-    await insert(raw, batch.table, batch)
+async def _insert(unit: Unit, batch: Batch) -> int:
+    await insert(unit, batch.table, batch)
     return len(batch)

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from app.database import driver
+from app.database import dialect, driver
 from app.database.backend import Session
-from app.database.bulk.connection import raw_connection
 from app.database.bulk.rows import Batch
-from app.database.bulk.statements import execute
-from app.database.errors import ForeignKeyViolation, InvalidValue, Retryable, UniqueViolation
+from app.database.errors import ForeignKeyViolation, InvalidValue, ReadOnlySession, UniqueViolation
+from app.database.unit import Unit
 
 
 class _Sum(Protocol):
@@ -24,19 +23,32 @@ OF_A_ROW = (UniqueViolation, ForeignKeyViolation, InvalidValue)
 
 
 @asynccontextmanager
-async def all_or_nothing(session: Session) -> AsyncIterator[driver.RawConnection]:
-    """The raw connection of a write session. Raises ReadOnlySession, SessionClosed."""
-    async with raw_connection(session) as raw, _savepoint(raw, "bulk"):
-        yield raw
+async def all_or_nothing(session: Session) -> AsyncIterator[Unit]:
+    """The unit of a write session, after what was added to the session. Raises ReadOnlySession, SessionClosed.
+
+    Entities that are in the session already are not refreshed.
+    """
+    if not session._unit.writes:
+        raise ReadOnlySession
+    await session._flush()
+    session._unit.unfinished += 1
+    try:
+        async with _savepoint(session._unit, "bulk"):
+            yield session._unit
+    finally:
+        session._unit.unfinished -= 1
 
 
-async def apply(
-    raw: driver.RawConnection, batch: Batch, work: Callable[[driver.RawConnection, Batch], Awaitable[Result]]
-) -> Result:
+async def execute(unit: Unit, text: str) -> int:
+    """Run a statement without parameters; how many rows it matched."""
+    return (await unit.run(text, (), driver.run_text, True)).rowcount
+
+
+async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitable[Result]]) -> Result:
     """`work` on the batch. When a row is at fault, halves of halves of it find the first such row: `error.row`."""
     try:
-        async with _savepoint(raw, "bulk_batch"):
-            return await work(raw, batch)
+        async with _savepoint(unit, "bulk_batch", dialect.RELEASES_BATCHES):
+            return await work(unit, batch)
     except OF_A_ROW as error:
         if error.row is not None:
             raise
@@ -44,25 +56,24 @@ async def apply(
             error.row = batch.numbers[0]
             raise
     half = len(batch) // 2
-    left = await apply(raw, batch.part(0, half), work)
-    right = await apply(raw, batch.part(half), work)
+    left = await apply(unit, batch.part(0, half), work)
+    right = await apply(unit, batch.part(half), work)
     total: Result = left + right
     return total
 
 
 @asynccontextmanager
-async def _savepoint(raw: driver.RawConnection, name: str) -> AsyncIterator[None]:
-    await execute(raw, f"SAVEPOINT {name}")
+async def _savepoint(unit: Unit, name: str, release: bool = True) -> AsyncIterator[None]:
+    await execute(unit, f"SAVEPOINT {name}")
     try:
         yield
-    except Retryable:  # the whole transaction is lost
-        raise
     except Exception:
         with suppress(Exception):  # the first error is the one that is seen
-            await execute(raw, f"ROLLBACK TO SAVEPOINT {name}")
-            await execute(raw, f"RELEASE SAVEPOINT {name}")
+            await execute(unit, f"ROLLBACK TO SAVEPOINT {name}")
+            await execute(unit, f"RELEASE SAVEPOINT {name}")
         raise
-    except BaseException:  # cancelled: half of a batch may be sent, and whoever catches this must not commit it
-        driver.terminate(raw)
+    except BaseException as error:  # cancelled: half may be sent, and whoever catches this must not commit it
+        unit.fail(error)
         raise
-    await execute(raw, f"RELEASE SAVEPOINT {name}")
+    if release:
+        await execute(unit, f"RELEASE SAVEPOINT {name}")

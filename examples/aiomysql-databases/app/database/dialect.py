@@ -1,0 +1,36 @@
+"""MySQL, MariaDB and aiomysql, as facts: names, ports, and how a text of their SQL is read."""
+
+import re
+
+from sqlalchemy import DateTime
+from sqlalchemy.dialects.mysql import DATETIME
+
+NAME = "aiomysql"
+SERVER = "MySQL and MariaDB"
+SCHEMES = ("mysql", "mariadb")
+PORT = 3306
+SEVERAL_HOSTS = False
+SOCKET_HAS_PORT = False
+DIALECT = "mysql+aiomysql"
+TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
+# One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
+MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+RELEASES_BATCHES = True  # of bulk rows, by their savepoint
+SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
+CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
+
+# What holds no words of a statement: https://dev.mysql.com/doc/refman/9.7/en/language-structure.html. A comment that
+# begins with /*! or /*M! is code.
+NO_WORDS = re.compile(
+    r"""--(?=\s|$)[^\n]*|\#[^\n]*|/\*(?!M?!).*?\*/|/\*M?!\d*|\*/|'(?:[^'\\]|''|\\.)*'|"(?:[^"\\]|""|\\.)*"|`(?:[^`]|``)*`""",
+    re.DOTALL | re.VERBOSE,
+)
+READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DESC"})
+# What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
+STAYING = re.compile(
+    r"""^(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|LOCK|UNLOCK|FLUSH|HANDLER|CALL|DO|LOAD)\b
+    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ @""",
+    re.VERBOSE,
+)
+LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter
+KEEPING = ", whose connection is closed at its end when its session was changed"

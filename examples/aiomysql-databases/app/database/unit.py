@@ -1,0 +1,139 @@
+"""A unit of work: from its first statement on it has a connection, a time limit and, to write, a transaction.
+
+All of it ends in one place, `_end`. A task has one connection at a time for all of its units: while its transaction is
+open, its read sessions read in it.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from app.database import errors
+from app.database.connector import Connection
+from app.database.options import IsolationLevel, Options
+from app.database.pool import Pool
+from app.database.running import Running
+from app.database.seat import Seat
+from app.database.transaction import Transaction
+
+Seats: TypeAlias = "dict[asyncio.Task[Any], Seat]"
+
+
+class Unit(Running):
+    """Reads, or writes at an isolation level. A request's own (`of_request`) may be there beside another one, and a
+    `brief` one, a WebSocket's, reads without keeping a connection between its statements.
+    """
+
+    def __init__(
+        self, seats: Seats, pool: Pool, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool
+    ) -> None:
+        self._seats, self._pool, self._options, self._of_request, self._brief = seats, pool, options, of_request, brief
+        self.transaction = None if level is None else Transaction(level)
+        self.session: Any = None
+        self._limit = asyncio.timeout(None)
+        self.unfinished = 0
+        self.over = False
+
+    async def __aenter__(self) -> Any:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine always runs in a task"
+        self._task, self._seat = task, self._seats.get(task) or Seat()
+        if self._seat.transaction is not None and (self.transaction or not self._of_request):
+            raise errors.NestedSession
+        await self._limit.__aenter__()
+        self._seats[task] = self._seat
+        self._seat.units += 1
+        if self.transaction and not self._of_request:
+            self._seat.transaction = self
+        return self.session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        failure, late = error, self._limit.expired()
+        try:
+            await self._end(error)
+        except BaseException as ending:
+            failure = ending
+        try:
+            await self._limit.__aexit__(type(failure) if failure else None, failure, None)
+        except TimeoutError as timeout:
+            if isinstance(error, Exception) and not late:
+                return  # the first error is the one that is seen
+            raise errors.TransactionTimeout from timeout
+        if late and isinstance(failure, Exception):  # which followed from it
+            raise errors.TransactionTimeout from failure
+        if failure is not None and failure is not error:
+            raise failure
+
+    async def connect(self) -> None:
+        """Have the connection, and the transaction begun."""
+        await self._alone(lambda unit: unit._connected())
+
+    async def _connected(self) -> Connection:
+        if self.begun and self._seat.connection is None:  # given up, and the transaction with it
+            raise errors.TransactionAborted
+        connection = await self._seat.take(self._pool)
+        if self.over:  # it ended while this task waited
+            await self._seat.leave()
+            raise errors.SessionClosed
+        if self._limit.when() is None:
+            self._limit_to(asyncio.get_running_loop().time() + self._options.transaction_timeout)
+        if self.transaction and not self.transaction.begun:
+            if self._seat.transaction not in (None, self):
+                raise errors.NestedSession
+            self._seat.transaction = self
+            await self.transaction.begin(self._seat, connection.raw)
+        return connection
+
+    def _limit_to(self, when: float | None) -> None:
+        if not self.over and not self._limit.expired():
+            self._limit.reschedule(when)
+
+    async def commit(self) -> None:
+        if self.transaction:
+            async with self._seat.lock:
+                await self.transaction.commit(self._seat)
+
+    async def rollback(self) -> None:
+        if self.transaction:
+            async with self._seat.lock:
+                await self.transaction.roll_back(self._seat)
+
+    async def _end(self, error: BaseException | None) -> None:
+        seat = self._seat
+        try:
+            if error is None and not self._is_under_way():
+                try:
+                    await self.session._finish()
+                except BaseException as failure:
+                    error = failure
+            self.over = True
+            if self._is_under_way():
+                seat.abandon(seat.connection)
+                error = error or errors.StatementUnderWay()
+            elif error is None:
+                await self.commit()
+            elif isinstance(error, Exception):
+                await self.rollback()
+            elif self.begun:  # cancelled: no time is left to talk to a server that may be gone
+                seat.abandon(seat.connection)
+            if error is not None:
+                raise error
+        finally:
+            self.over = True
+            if self.transaction:
+                self.transaction.begun = False
+            self.session._close()
+            if seat.transaction is self:
+                seat.transaction = None
+            seat.units -= 1
+            if not seat.units:
+                self._seats.pop(self._task, None)
+            if seat.transaction is None and seat.sending is None:
+                await seat.leave()
+
+    def _is_under_way(self) -> bool:
+        """Whether a reply is outstanding, of this unit or of a read session that reads in its transaction."""
+        sending = self._seat.sending
+        return self.unfinished > 0 or sending is self or (self.begun and sending is not None)

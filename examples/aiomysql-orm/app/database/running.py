@@ -1,0 +1,122 @@
+"""Statements of a unit of work: checked, one at a time, on the connection of its task, with our errors."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from time import monotonic
+from typing import Any, TypeAlias
+
+from app.database import driver, errors, metrics
+from app.database.connector import Connection
+from app.database.options import Options
+from app.database.rows import Ran
+from app.database.seat import Seat
+from app.database.statements import Kind, kind_of, refuse_write
+from app.database.transaction import Transaction
+
+Send: TypeAlias = Callable[[driver.RawConnection, str, Sequence[Any]], Awaitable[Ran]]
+
+
+class Running:
+    """The part of a unit that runs statements; its beginning and its end are in app/database/unit.py."""
+
+    transaction: Transaction | None
+    unfinished: int  # how much is being done of what must be done as a whole, in several statements
+    _seat: Seat
+    _options: Options
+    _brief: bool
+    over: bool
+
+    @property
+    def writes(self) -> bool:
+        return self.transaction is not None
+
+    @property
+    def begun(self) -> bool:
+        return self.transaction is not None and self.transaction.begun
+
+    async def run(self, statement: str, arguments: Sequence[Any], send: Send = driver.run, own: bool = False) -> Ran:
+        """Run a statement, one at a time. `own`: this package's, which cleans up. Raises our errors."""
+        kind = kind_of(statement)
+        if self.transaction is None:
+            refuse_write(kind, send is driver.stream)
+        stays = not own and (kind.stays or any(arguments[n] is not True for n in kind.local_by))
+        if stays and self._options.external_pooler:
+            raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")
+        ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, stays))
+        if ran.more is not None:
+            fetch = ran.more
+            ran.more = lambda size: self._alone(partial(self._fetch, partial(fetch, size)))
+        return ran
+
+    async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
+        """`work` by the unit whose connection it is: the task's open transaction, or this one."""
+        seat = self._seat
+        async with seat.lock:
+            if self.over:
+                raise errors.SessionClosed
+            seat.sending = self
+            try:
+                reads_in = None if self.transaction else seat.transaction
+                return await work(reads_in if reads_in and reads_in.begun else self)
+            finally:
+                seat.sending = None
+                if self._brief and not seat.transaction:
+                    self._limit_to(None)
+                    await seat.leave()
+
+    @staticmethod
+    async def _send(
+        kind: Kind, statement: str, arguments: Sequence[Any], send: Send, stays: bool, unit: "Running"
+    ) -> Ran:
+        transaction, seat = unit.transaction, unit._seat
+        if transaction and not transaction.takes(kind):
+            return Ran((), None, -1)
+        connection = await unit._connected()
+        connection.keeps_state |= stays
+        started, writing = monotonic(), transaction is not None
+        try:
+            ran = await seat.careful(send(connection.raw, statement, arguments), writing=writing)
+        except errors.SchemaChanged as error:
+            if transaction:
+                transaction.failed(error)
+            await seat.careful(driver.forget(connection.raw), writing=writing)
+            if transaction:
+                raise
+            ran = await seat.careful(send(connection.raw, statement, arguments), writing=writing)
+        except BaseException as error:
+            if transaction:
+                transaction.failed(error)
+            raise
+        finally:
+            metrics.note_slow(statement, monotonic() - started)
+        if transaction:
+            transaction.succeeded(kind, connection.raw)
+        return ran
+
+    @staticmethod
+    async def _fetch(fetch: Callable[[], Awaitable[Sequence[Any]]], unit: "Running") -> Sequence[Any]:
+        try:
+            return await unit._seat.careful(fetch(), writing=True)
+        except BaseException as error:
+            if unit.transaction:
+                unit.transaction.failed(error)
+            raise
+
+    def fail(self, error: BaseException) -> None:
+        """Nothing of the transaction may be stored: half of something has been sent."""
+        if self.transaction:
+            self.transaction.lost = error
+
+    def keeps_state(self, now: bool) -> bool:
+        """Say whether the connection is to be closed at the end of the unit; returns what was said before."""
+        connection = self._seat.connection
+        if connection is None:
+            return False
+        connection.keeps_state, before = now, connection.keeps_state
+        return before
+
+    async def _connected(self) -> Connection:
+        raise NotImplementedError
+
+    def _limit_to(self, when: float | None) -> None:
+        raise NotImplementedError

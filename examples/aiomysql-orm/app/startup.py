@@ -1,0 +1,101 @@
+"""Questions to the server on connections of their own, outside the pool: is it there, and does the service fit in?"""
+
+import logging
+
+import stamina
+
+from app.database import AccessDenied, DatabaseError, Unavailable, driver
+from app.database.target import Target
+from app.database.translation import translated
+from app.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
+
+
+class CannotConnect(Exception):
+    """Why not and where to, in one sentence without a secret."""
+
+
+class Probe:
+    """Keeps one connection for `check`, which thus neither waits for the pool nor opens one each time."""
+
+    def __init__(self, target: Target, settings: DatabaseSettings) -> None:
+        self._target = target
+        self._settings = settings
+        self._connection: driver.RawConnection = None
+
+    async def check(self) -> None:
+        """Raises our error when the server does not answer. For one caller at a time."""
+        with translated(writing=True):
+            connection, self._connection = self._connection, None
+            if connection is None or driver.is_closed(connection):
+                connection = await driver.connect(self._target, self._settings)
+            try:
+                await driver.ping(connection)
+            except BaseException:  # a cancelled question leaves its answer in the socket
+                driver.terminate(connection)
+                raise
+            self._connection = connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await driver.close(self._connection)
+
+
+async def first_connection(settings: DatabaseSettings, *, read_only: bool = True) -> driver.RawConnection:
+    """A connection to the primary, which may come up as late as `startup_timeout` seconds from now.
+
+    Raises CannotConnect; at once when access is denied, since waiting does not make a password right.
+    """
+    try:
+        async for attempt in stamina.retry_context(
+            on=lambda error: isinstance(error, Unavailable) and not isinstance(error, AccessDenied),
+            attempts=None if settings.startup_timeout else 1,
+            timeout=settings.startup_timeout or None,
+            wait_initial=0.1,
+            wait_max=1.0,
+            wait_jitter=0.1,
+        ):
+            with attempt, translated(writing=True):
+                return await driver.connect(settings.target, settings, read_only=read_only)
+    except DatabaseError as error:
+        target = settings.target
+        where = target.socket or ", ".join(f"{host}:{port}" for host, port in target.hosts)
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise CannotConnect(" ".join(f"{error}: {where}, database {target.database}{cause}".split())) from error
+
+
+async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:
+    """Wait for the primary and warn where all workers' connections do not fit. Raises as first_connection does."""
+    connection = await first_connection(settings)
+    await _compare_with_limit("DATABASE_URL", connection, settings, workers)
+    if settings.replica_target:
+        try:  # once: what can be read from the primary need not wait for a replica
+            with translated(writing=True):
+                connection = await driver.connect(settings.replica_target, settings)
+        except DatabaseError as error:
+            logger.warning("The replica does not answer: %s (%s)", error, error.__cause__)
+        else:
+            await _compare_with_limit("DATABASE_REPLICA_URL", connection, settings, workers)
+
+
+async def _compare_with_limit(
+    name: str, connection: driver.RawConnection, settings: DatabaseSettings, workers: int
+) -> None:
+    try:
+        with translated(writing=True):
+            limit = int(await driver.scalar(connection, driver.CONNECTION_LIMIT))
+    finally:
+        await driver.close(connection)
+    per_worker = settings.pool_size + settings.max_overflow + driver.SPARE_CONNECTIONS
+    if not settings.external_pooler and workers * per_worker > limit:
+        logger.warning(
+            "%s: %d workers x (pool_size %d + max_overflow %d + %d) connections do not fit in the server's limit of "
+            "%d: lower DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or WEB_CONCURRENCY, or raise the server's limit",
+            name,
+            workers,
+            settings.pool_size,
+            settings.max_overflow,
+            driver.SPARE_CONNECTIONS,
+            limit,
+        )

@@ -1,0 +1,51 @@
+"""PostgreSQL and asyncpg, as facts: names, ports, and how a text of its SQL is read."""
+
+import re
+
+from sqlalchemy import DateTime
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+NAME = "asyncpg"
+SERVER = "PostgreSQL"
+SCHEMES = ("postgresql", "postgres")
+PORT = 5432
+SEVERAL_HOSTS = True
+SOCKET_HAS_PORT = True  # in its name
+DIALECT = "postgresql+asyncpg"
+TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
+# One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
+MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
+# The savepoint around them ends theirs too: a round trip less, which COPY takes for the types of its columns.
+RELEASES_BATCHES = False
+SPARE_CONNECTIONS = 1  # beside the pool: readiness
+CONNECTION_LIMIT = """
+    SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
+    FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()
+"""
+
+# What holds no words of a statement: https://www.postgresql.org/docs/current/sql-syntax-lexical.html. Comments may be
+# nested, here up to three deep; what is deeper is taken for code, and so refused.
+_NESTED = r"/\*(?:[^*/]|\*(?!/)|/(?!\*){})*\*/"
+NO_WORDS = re.compile(
+    r"""--[^\n]*|{}|(?<![\w$])[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"
+    |(?<![\w$])\$((?:[^\W\d]\w*)?)\$.*?\$\1\$""".replace(
+        "{}", _NESTED.replace("{}", "|" + _NESTED.replace("{}", "|" + _NESTED.replace("{}", "")))
+    ),
+    re.DOTALL | re.VERBOSE,
+)
+READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN"})
+# What stays with the session when the transaction is over, https://www.postgresql.org/docs/current/sql-discard.html;
+# a function that takes a lock or sets a variable for the transaction alone has a name or an argument of its own.
+STAYING = re.compile(
+    r"""^SET\ (?!(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)
+    |^(?:RESET|LISTEN|UNLISTEN|PREPARE|DEALLOCATE|DISCARD|LOAD|CALL|DO)\b|^DECLARE\b.*\bWITH\ HOLD\b
+    |^CREATE\ (?:OR\ REPLACE\ )?(?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!.*\bON\ COMMIT\ DROP\b)
+    |(?<!\bINSERT\ )(?<!\bMERGE\ )\bINTO\ (?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!FROM\b)|\bPG_TEMP\ ?\.
+    |\b(?:SETSEED|DBLINK_CONNECT|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(
+    |\bSET_CONFIG\ ?\((?!(?:[^()]|\([^()]*\))*,\ ?TRUE\ ?\))""",
+    re.VERBOSE,
+)
+# What stays or not by the value of a parameter: true is for the transaction alone.
+LOCAL_BY = re.compile(r"\bSET_CONFIG ?\((?:[^()]|\([^()]*\))*, ?\$(\d+)(?:::BOOLEAN)? ?\)")
+KEEPING = ", and SET LOCAL, set_config(..., true) or pg_advisory_xact_lock() there"

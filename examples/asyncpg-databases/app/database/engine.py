@@ -1,0 +1,131 @@
+"""SQLAlchemy on a unit of work: it compiles, binds and decodes each statement, and the unit sends it.
+
+Nearly all statements go without a greenlet: by the very steps of SQLAlchemy's own `Connection`, which are private to it
+and stand here alone (tests/test_engine.py compares with SQLAlchemy's own engine). What needs more than one statement,
+such as a default that only the server can make, goes by that Connection. Its cursors are ours, so all goes one way.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy.engine import Compiled
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import WARN_LINTING
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.selectable import SelectBase
+from sqlalchemy.util import LRUCache, greenlet_spawn
+
+from app.database import driver
+from app.database.dbapi import URL, NewConnection, UnitConnection
+from app.database.unit import Unit
+
+STATEMENTS = 500  # compiled ones that are kept, as in SQLAlchemy's engine
+
+Query = ClauseElement | str
+Values = dict[str, Any] | None
+
+
+class _Connection(Connection):
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Nothing: the unit knows what is lost, and what goes on by another connection."""
+
+
+class Engine:
+    """The dialect of one server, and what it has compiled."""
+
+    def __init__(self) -> None:
+        url = f"{URL.get_backend_name()}+service://"
+        self.sqlalchemy = create_async_engine(url, poolclass=NullPool).sync_engine
+        self._dialect: Any = self.sqlalchemy.dialect
+        self._compiled: LRUCache[Any, Compiled] = LRUCache(STATEMENTS)
+        self._stub = self.connection(None)
+        self._knows_server = False
+
+    def connection(self, unit: Unit | None, send: Any = driver.run) -> Connection:
+        return _Connection(self.sqlalchemy, UnitConnection(unit, send))
+
+    async def prepare(self, raw: driver.RawConnection) -> None:
+        """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
+        if not self._knows_server:
+            await greenlet_spawn(self._dialect.initialize, Connection(self.sqlalchemy, NewConnection(raw)))
+            self._knows_server = True
+        await driver.prepare(raw, self._dialect)
+
+    async def ready(self, unit: Unit) -> None:
+        """What is compiled depends on the server."""
+        if not self._knows_server:
+            await unit.connect()
+
+    async def execute(
+        self, unit: Unit, query: Query, values: Values = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
+        """`values` are those of each bindparam(), or the columns of an INSERT or UPDATE, by name."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        options: Any = getattr(query, "_execution_options", None)
+        if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
+            return await self.execute_by_connection(unit, query, values, send)
+        compiled, extracted, named, hit = query._compile_w_cache(
+            self._dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
+        )
+        if not _is_one_statement(compiled):
+            return await self.execute_by_connection(unit, query, values, send)
+        context = self._dialect.execution_ctx_cls._init_compiled(
+            self._dialect,
+            self._stub,
+            self._stub.connection,
+            options,
+            compiled,
+            [values] if values else [],
+            query,
+            extracted,
+            hit,
+            named,
+        )
+        context.cursor.ran = await unit.run(context.statement, context.parameters[0], send)
+        context.post_exec()
+        result: CursorResult[Any] = context._setup_result_proxy()
+        return result
+
+    async def execute_by_connection(
+        self, unit: Unit, query: Any, values: Any = None, send: Any = driver.run
+    ) -> CursorResult[Any]:
+        """By SQLAlchemy's Connection; `values` may be a list of them."""
+        await self.ready(unit)
+        query = text(query) if isinstance(query, str) else query
+        # Who calls says how the rows come, whatever the query's options say.
+        options = {"stream_results": False, "yield_per": None}
+        execute = self.connection(unit, send).execute
+        return await greenlet_spawn(execute, query, values, execution_options=options)
+
+
+def _is_one_statement(compiled: Any) -> bool:
+    """Whether all that is made before it, if anything, is made in Python. Decided once for each compiled statement."""
+    known: bool | None = compiled.__dict__.get("one_statement")
+    if known is None:
+        defaults = [c.default for c in compiled.insert_prefetch] + [c.onupdate for c in compiled.update_prefetch]
+        known = compiled.one_statement = all(d is None or d.is_scalar or d.is_callable for d in defaults)
+    return known
+
+
+def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
+    """As the driver made them, unless SQLAlchemy has read them before, for what a RETURNING of its own has beside."""
+    cursor: Any = result.cursor
+    rows: Sequence[Any] = result.all() if cursor is None else cursor.ran.rows
+    return rows
+
+
+def is_plain_insert(result: CursorResult[Any]) -> bool:
+    """Whether it was an INSERT without a RETURNING of its own."""
+    context: Any = result.context
+    return bool(context.isinsert and not context._is_explicit_returning)
+
+
+def inserted_key(result: CursorResult[Any]) -> Any:
+    """The key, or its first column, that an INSERT of one row was given; None where the server does not tell."""
+    context: Any = result.context
+    key = None if context.executemany else result.inserted_primary_key
+    return key[0] if key else None

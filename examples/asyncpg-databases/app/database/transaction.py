@@ -1,0 +1,65 @@
+"""The transaction of a unit that writes: open, lost or over, whatever the server would still take or say."""
+
+from contextlib import suppress
+
+from app.database import driver, errors
+from app.database.options import IsolationLevel
+from app.database.seat import Seat
+from app.database.statements import Kind
+
+
+class Transaction:
+    """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow."""
+
+    def __init__(self, isolation_level: IsolationLevel) -> None:
+        self._isolation_level = isolation_level
+        self.begun = False
+        self.lost: BaseException | None = None
+        self.stuck: BaseException | None = None
+
+    def takes(self, kind: Kind) -> bool:
+        """Whether to send the statement. Raises TransactionAborted after an error that had ended the transaction."""
+        if kind.returns_to_savepoint:
+            return self.lost is None  # else of no use, and its own error would hide the first one
+        if cause := self.lost or self.stuck:
+            raise errors.TransactionAborted from cause
+        return True
+
+    async def begin(self, seat: Seat, raw: driver.RawConnection) -> None:
+        try:
+            await seat.careful(driver.begin(raw, self._isolation_level), writing=True)
+        except BaseException as error:
+            self.lost = error
+            raise
+        self.begun = True
+
+    def succeeded(self, kind: Kind, raw: driver.RawConnection) -> None:
+        if kind.returns_to_savepoint:
+            self.stuck = None
+        if not driver.in_transaction(raw):
+            self.lost = errors.TransactionAborted(
+                "A statement ended the transaction of its unit of work: what came before may be stored"
+            )
+
+    def failed(self, error: BaseException) -> None:
+        if isinstance(error, driver.NEEDS_SAVEPOINT):
+            self.stuck = error
+        elif not isinstance(error, Exception) or isinstance(error, (*driver.ENDS_TRANSACTION, errors.Unavailable)):
+            self.lost = error
+
+    async def commit(self, seat: Seat) -> None:
+        """What follows is another transaction. Raises TransactionAborted when this one was lost."""
+        if self.lost or self.stuck or (self.begun and seat.connection is None):
+            await self.roll_back(seat)
+            if isinstance(self.lost, errors.TransactionAborted):
+                raise self.lost
+            raise errors.TransactionAborted from self.lost or self.stuck
+        if self.begun and seat.connection is not None:
+            self.begun = False
+            await seat.careful(driver.commit(seat.connection.raw), writing=True)
+
+    async def roll_back(self, seat: Seat) -> None:
+        if self.begun and seat.connection is not None:
+            self.begun = False
+            with suppress(Exception):  # the first error is the one that is seen; the pool looks at the connection
+                await seat.careful(driver.rollback(seat.connection.raw), writing=True)

@@ -1,0 +1,67 @@
+"""What a text of SQL is, decided once for each: what may run in a session follows from its words, not from how it was
+made. Comments, strings and quoted names have none.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app.database import dialect
+from app.database.errors import ReadOnlySession, StatementRefused
+
+_WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a column
+_CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
+_WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
+_FUNCTIONS = ("INSERT(", "REPLACE(")
+_BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
+_UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a statement does: `reads` and nothing else, `stays` with the session, which `savepoint` it goes back to."""
+
+    reads: bool
+    stays: bool
+    returns_to_savepoint: bool
+    local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
+
+
+@lru_cache(1000)
+def kind_of(statement: str) -> Kind:
+    """Raises StatementRefused for several statements in one text, and for one that begins or ends a transaction."""
+    code = " ".join(dialect.NO_WORDS.sub(_without_words, statement).upper().split()).strip("; ")
+    words = _WORD.findall(code)
+    if ";" in words:
+        raise StatementRefused("Several statements in one text: send them one by one")
+    code = code.lstrip("( ")
+    first = next((word for word in words if word != "("), "")
+    returns = first == "ROLLBACK" and "TO" in words[1:3]
+    if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
+        raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
+    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
+    return Kind(_reads(first, words), stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(code)))
+
+
+def _without_words(found: re.Match[str]) -> str:
+    return " " if found[0][0] in "-/#*" else "''"  # a comment, a string or a name
+
+
+def _reads(first: str, words: list[str]) -> bool:
+    """Nothing is written after WITH, into a table or a file, or by what is explained and run."""
+    if first not in dialect.READING or "INTO" in words:
+        return False
+    return not any(
+        word in writing and before not in _BEFORE_OTHERS and word + after not in _FUNCTIONS
+        for introduction, writing in _WRITING.items()
+        if introduction in words
+        for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False)
+    )
+
+
+def refuse_write(kind: Kind, by_cursor: bool) -> None:
+    """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
+    if not kind.reads:
+        raise ReadOnlySession
+    if kind.stays or kind.local_by or by_cursor:
+        raise StatementRefused(f"A read session keeps nothing between statements: use a transaction{dialect.KEEPING}")
