@@ -1,12 +1,13 @@
 """`iterate` gives the records one by one, and what the caller does meanwhile is not the statement's time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select, update
 
-from app.database import Database, SessionClosed, metrics
+from app.database import Database, Session, SessionClosed, metrics
+from app.database.bulk import bulk_insert
 from tests.probes import probe, probes
 
 MakeDatabase = Callable[..., Database]
@@ -37,3 +38,29 @@ async def test_a_slow_reader_of_records_is_no_slow_statement(
             async for _ in session.iterate(select(probes)):
                 await asyncio.sleep(0.6)
     assert "A statement took" not in caplog.text
+
+
+async def test_other_statements_run_inside_the_loop_and_after_one_that_was_left(probe_database: MakeDatabase) -> None:
+    query = select(probes.c.id).order_by(probes.c.id)
+    async with probe_database().transaction() as session:
+        await bulk_insert(session, probes, (probe(id) for id in range(300)))
+        seen = []
+        async for record in session.iterate(query):
+            seen.append(record.id)
+            if record.id % 100 == 0:
+                assert await session.affected(update(probes).values(value=1).where(probes.c.id == record.id)) == 1
+        assert seen == list(range(300))
+        async for _ in session.iterate(query):
+            break
+        assert await session.fetch_val(select(func.sum(probes.c.value))) == 3
+
+
+async def test_the_rows_of_a_loop_may_be_inserted_in_bulk(probe_database: MakeDatabase) -> None:
+    async def copies(session: Session) -> AsyncIterator[dict[str, object]]:
+        async for record in session.iterate(select(probes.c.id).order_by(probes.c.id)):
+            yield probe(record.id + 1000)
+
+    async with probe_database().transaction() as session:
+        await bulk_insert(session, probes, (probe(id) for id in range(300)))
+        assert await bulk_insert(session, probes, copies(session)) == 300
+        assert await session.fetch_val(select(func.count()).select_from(probes)) == 600

@@ -48,12 +48,12 @@ async def commit(connection: RawConnection) -> None:
     """Raises unless the server says that it committed."""
     if not is_closed(connection) and not in_transaction(connection):
         raise errors.TransactionAborted
-    await _finish_stream(connection)
+    await finish_stream(connection)
     await connection.commit()
 
 
 async def rollback(connection: RawConnection) -> None:
-    await _finish_stream(connection)
+    await finish_stream(connection)
     await connection.rollback()
 
 
@@ -64,8 +64,7 @@ async def run(connection: RawConnection, statement: str, arguments: Sequence[Any
 
 async def _query(connection: RawConnection, text: str) -> Any:
     """Not by a cursor, which asks for each warning in a round trip of its own; the first result, all of them read."""
-    if _is_streaming(connection):
-        raise errors.StatementRefused("A stream of this session is not read to its end: nothing can be sent meanwhile")
+    await finish_stream(connection)
     await connection.query(text)
     result = connection._result
     while connection._result.has_next:  # a procedure's, or those of several statements
@@ -90,26 +89,35 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each; INSERT ... VALUES in one round trip for many."""
+    await finish_stream(connection)
     cursor = await connection.cursor(_Cursor)
     count = await cursor.executemany(statement, arguments)
     return Ran((), None, count or 0, cursor.lastrowid)
 
 
 async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
-    """Rows that stay on the server until `more` fetches them; nothing else can run on the connection meanwhile."""
+    """Rows that stay on the server until `more` fetches them, or another statement brings them to memory."""
+    await finish_stream(connection)
     cursor = await connection.cursor(_Stream)
     await cursor.execute(statement, tuple(arguments))
-    return Ran((), cursor.description, -1, more=cursor.fetchmany)
+    rest: list[Any] = []
+
+    async def finish() -> None:
+        rest.extend(await cursor.fetchall())
+
+    async def more(size: int) -> Sequence[Any]:
+        rows = rest[:size] or await cursor.fetchmany(size)
+        del rest[:size]
+        return rows
+
+    connection.finish_stream = finish
+    return Ran((), cursor.description, -1, more=more)
 
 
-def _is_streaming(connection: RawConnection) -> bool:
-    return connection._result is not None and bool(connection._result.unbuffered_active)
-
-
-async def _finish_stream(connection: RawConnection) -> None:
-    """The protocol cannot stop a result."""
-    if _is_streaming(connection):
-        await connection._result._finish_unbuffered_query()
+async def finish_stream(connection: RawConnection) -> None:
+    """The protocol cannot stop a result, nor send anything before its end."""
+    if connection._result is not None and connection._result.unbuffered_active:
+        await connection.finish_stream()
 
 
 async def forget(connection: RawConnection) -> None:

@@ -1,5 +1,6 @@
 """Column types that mean the same on every server."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +26,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise ValueError("a datetime without a time zone names no instant: use datetime.now(UTC)")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
+        return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.replace(tzinfo=UTC)

@@ -30,6 +30,7 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
         nonlocal inserted, updated
         done = 0
+        await driver.finish_stream(raw)  # the rows may come from one
         for values in packets(raw, batch):
             # Of a single row the server does not say whether it was there. Sent twice, the second changes nothing.
             done += len(values)

@@ -23,6 +23,7 @@ async def insert(unit: Unit, table: Table, batch: Batch) -> None:
     head = insert_into(table, batch)
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+        await driver.finish_stream(raw)  # the rows may come from one
         for values in packets(raw, batch):
             await raw.query(head + ",".join(values))
         return Ran((), None, len(batch))
