@@ -12,6 +12,7 @@ from databases.core import Connection
 
 from app.database import driver
 from app.database.engine import Engine, Query, Values, inserted_key, is_plain_insert
+from app.database.errors import StatementRefused
 from app.database.fetching import Fetching
 from app.database.rows import Record, records_of
 from app.database.unit import Unit
@@ -65,4 +66,4 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
     @property
     def raw_connection(self) -> Any:
         """The library's way to the driver: what goes that way is not guarded. Use app.database.bulk, or `execute`."""
-        raise NotImplementedError("the driver's connection belongs to the unit of work (docs/database.md)")
+        raise StatementRefused("The driver's connection belongs to the unit of work: see docs/database.md")
