@@ -215,6 +215,7 @@ async def test_a_lock_that_was_met_and_caught_without_a_savepoint_ends_the_unit(
     assert aborted.value.status == 500
 
 
+@pytest.mark.usefixtures("no_pooler")  # behind which such statements are refused
 @pytest.mark.parametrize(("make", "end", "drop"), texts.ENDING.values(), ids=texts.ENDING.keys())
 async def test_a_unit_whose_transaction_was_ended_from_inside_is_not_reported_as_committed(
     probe_database: MakeDatabase, server: driver.RawConnection, make: str | None, end: str, drop: str | None

@@ -124,6 +124,7 @@ async def nothing_is_left(
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.usefixtures("no_pooler")  # which goes on with a session that its client gave up
 @pytest.mark.parametrize(("kind", "first"), [*((kind, False) for kind in KINDS), ("read", True), ("transaction", True)])
 async def test_a_task_that_nobody_waited_for_ends_its_unit_with_an_error(
     probe_database: MakeDatabase,
