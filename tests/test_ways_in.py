@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 WAYS_IN = """
 import asyncio, json, sys
 from app.database import driver
-from app.database.server import CannotConnect, first_connection
+from app.startup import CannotConnect, first_connection
 from app.settings import DatabaseSettings
 
 async def way_in(url):
