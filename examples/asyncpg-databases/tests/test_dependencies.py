@@ -23,7 +23,7 @@ from tests.statements import run, value
 MakeDatabase = Callable[..., Database]
 Route = Callable[..., Awaitable[list[int]]]
 
-ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 2}
+ONE: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 20}
 
 
 async def count(session: Session) -> int:
