@@ -43,9 +43,8 @@ class Running:
         if stays and self._options.external_pooler:
             raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")
         ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, stays))
-        if ran.more is not None:
-            fetch = ran.more
-            ran.more = lambda size: self._alone(partial(self._fetch, partial(fetch, size)))
+        if (fetch := ran.more) is not None:
+            ran.more = lambda size: self._alone(lambda unit: unit._careful(fetch(size)))
         return ran
 
     async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
@@ -68,38 +67,32 @@ class Running:
     async def _send(
         kind: Kind, statement: str, arguments: Sequence[Any], send: Send, stays: bool, unit: "Running"
     ) -> Ran:
-        transaction, seat = unit.transaction, unit._seat
+        transaction = unit.transaction
         if transaction and not transaction.takes(kind):
             return Ran((), None, -1)
         connection = await unit._connected()
         connection.keeps_state |= stays
-        started, writing = monotonic(), transaction is not None
+        started = monotonic()
         try:
-            ran = await seat.careful(send(connection.raw, statement, arguments), writing=writing)
-        except errors.SchemaChanged as error:
-            if transaction:
-                transaction.failed(error)
-            await seat.careful(driver.forget(connection.raw), writing=writing)
+            ran: Ran = await unit._careful(send(connection.raw, statement, arguments))
+        except errors.SchemaChanged:
+            await unit._seat.careful(driver.forget(connection.raw), writing=unit.writes)
             if transaction:
                 raise
-            ran = await seat.careful(send(connection.raw, statement, arguments), writing=writing)
-        except BaseException as error:
-            if transaction:
-                transaction.failed(error)
-            raise
+            ran = await unit._careful(send(connection.raw, statement, arguments))
         finally:
             metrics.note_slow(statement, monotonic() - started)
         if transaction:
             transaction.succeeded(kind, connection.raw)
         return ran
 
-    @staticmethod
-    async def _fetch(fetch: Callable[[], Awaitable[Sequence[Any]]], unit: "Running") -> Sequence[Any]:
+    async def _careful(self, sending: Awaitable[Any]) -> Any:
+        """As the seat's; what an error says of the transaction is kept in mind."""
         try:
-            return await unit._seat.careful(fetch(), writing=True)
+            return await self._seat.careful(sending, writing=self.writes)
         except BaseException as error:
-            if unit.transaction:
-                unit.transaction.failed(error)
+            if self.transaction:
+                self.transaction.failed(error)
             raise
 
     def fail(self, error: BaseException) -> None:
