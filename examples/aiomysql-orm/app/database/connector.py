@@ -40,6 +40,8 @@ class Connector:
 
     async def connect(self, deadline: float) -> Connection:
         """A new connection, by `deadline` on the loop's clock. Raises our errors."""
+        if self._finished:
+            raise ServerGone("The database was closed")
         try:
             async with asyncio.timeout_at(deadline) as limit:
                 raw = await driver.connect(self._target, self._options)
@@ -57,7 +59,7 @@ class Connector:
         # Not all at once, when many were opened together.
         life = self._options.pool_recycle * random.uniform(0.9, 1) if self._options.pool_recycle >= 0 else float("inf")
         self.open.add(connection := Connection(raw, monotonic() + life))
-        if self._finished:
+        if self._finished:  # while it was opened
             self.drop(connection)
             raise ServerGone("The database was closed")
         return connection

@@ -12,7 +12,7 @@ from time import monotonic
 
 from app.database import driver, metrics
 from app.database.connector import Connection, Connector
-from app.database.errors import PoolTimeout, ServerGone
+from app.database.errors import PoolTimeout
 from app.database.options import Options
 from app.database.target import Target
 
@@ -32,7 +32,6 @@ class Pool:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []  # the newest on top, so that surplus ones grow old
         self._shrinking: asyncio.TimerHandle | None = None
-        self._closed = False
 
     @property
     def is_full(self) -> bool:
@@ -56,8 +55,6 @@ class Pool:
                 connection = self._idle.pop()
                 if await self._connector.is_usable(connection, deadline):
                     return connection
-            if self._closed:
-                raise ServerGone("The database was closed")
             return await self._connector.connect(deadline)
         except BaseException:
             self._leave()
@@ -91,7 +88,6 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections, also those in use: what is under way on them fails."""
-        self._closed = True
         if self._shrinking:
             self._shrinking.cancel()
         while self._idle:
