@@ -62,6 +62,9 @@ async def run(connection: RawConnection, statement: str, arguments: Sequence[Any
     return Ran(result.rows or (), result.description or None, result.affected_rows, result.insert_id)
 
 
+run_one = run  # the protocol sends all rows in any case
+
+
 async def _query(connection: RawConnection, text: str) -> Any:
     """Not by a cursor, which asks for each warning in a round trip of its own; the first result, all of them read."""
     await finish_stream(connection)

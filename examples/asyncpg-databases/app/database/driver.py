@@ -61,6 +61,17 @@ async def rollback(connection: RawConnection) -> None:
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     plan, description = connection.plans.get(statement) or await _plan(connection, statement)
     rows = await plan.fetch(*arguments)
+    return _ran(plan, rows, description)
+
+
+async def run_one(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    """As `run`, but no more than the first row is sent."""
+    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
+    row = await plan.fetchrow(*arguments)
+    return _ran(plan, [] if row is None else [row], description)
+
+
+def _ran(plan: Any, rows: Sequence[Any], description: Any) -> Ran:
     count = (plan.get_statusmsg() or "").rpartition(" ")[2]
     return Ran(rows, description, int(count) if count.isdecimal() else -1)
 

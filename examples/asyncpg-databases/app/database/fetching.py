@@ -18,12 +18,11 @@ class Fetching:
 
     async def fetch_all(self, query: Query, values: Values = None) -> list[Record]:
         """All rows; none for a statement that returns none."""
-        result = await self._run(query, values)
-        return records_of(result, rows_of(result)) if result.returns_rows else []
+        return _records(await self._run(query, values))
 
     async def fetch_one(self, query: Query, values: Values = None) -> Record | None:
         """The first row."""
-        records = await self.fetch_all(query, values)
+        records = _records(await self._run(query, values, driver.run_one))
         return records[0] if records else None
 
     async def fetch_val(self, query: Query, values: Values = None, column: Any = 0) -> Any:
@@ -46,3 +45,7 @@ class Fetching:
 
     def _close(self) -> None:
         """After the end, whatever it was."""
+
+
+def _records(result: CursorResult[Any]) -> list[Record]:
+    return records_of(result, rows_of(result)) if result.returns_rows else []
