@@ -65,11 +65,12 @@ class UnitConnection(PoolProxiedConnection):
     """What SQLAlchemy takes for a connection of its pool: a unit of work, which has one when it needs one."""
 
     is_valid, is_detached = True, False
+    dbapi_connection: Any = property(lambda self: self)
+    driver_connection: Any = property(lambda self: self)
 
     def __init__(self, unit: Unit | None, send: Any = driver.run) -> None:
         self.unit, self._send = unit, send
         self.info: dict[str, Any] = {}
-        self.dbapi_connection = self.driver_connection = self
 
     def cursor(self, server_side: bool = False) -> Any:
         return Cursor(self.unit, driver.stream if server_side else self._send)

@@ -125,6 +125,7 @@ class Unit(Running):
             if self.transaction:
                 self.transaction.begun = False
             self.session._close()
+            self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
             if seat.transaction is self:
                 seat.transaction = None
             seat.units -= 1
