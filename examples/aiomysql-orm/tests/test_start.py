@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -25,7 +25,6 @@ from tests import facts
 from tests.processes import Process, prepare
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
-from tests.urls import replaced
 
 prepare()
 
@@ -60,7 +59,8 @@ def with_database(settings: Settings, **changes: object) -> Settings:
 
 def as_nobody(url: SecretStr) -> str:
     """The URL with a user whom no server knows, and with a password that nobody may see."""
-    return replaced(url.get_secret_value(), "userinfo", f"nobody-of-that-name:{SECRET}")
+    parts = urlsplit(url.get_secret_value())
+    return parts._replace(netloc=f"nobody-of-that-name:{SECRET}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def uvicorn(*arguments: str, folder: Path, **variables: str) -> Process:
