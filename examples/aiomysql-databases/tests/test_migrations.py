@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from io import StringIO
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import pytest
 from alembic import command
@@ -29,6 +29,7 @@ from tests import facts
 from tests.conftest import test_database_url
 from tests.processes import Process, prepare
 from tests.proxy import by_way_of, reserved_port
+from tests.urls import replaced
 
 prepare()
 
@@ -187,8 +188,7 @@ def test_a_password_with_any_character_reaches_the_driver_and_nobody_else(
 ) -> None:
     with reserved_port() as port:
         url = by_way_of(database.url, port).get_secret_value()
-        parts = urlsplit(url)
-        hostile = parts._replace(netloc=f"ada:{PASSWORD}@{parts.netloc.rpartition('@')[2]}").geturl()
+        hostile = replaced(url, "userinfo", f"ada:{PASSWORD}")
         with run_alembic(*arguments, url=hostile, folder=tmp_path, DATABASE_STARTUP_TIMEOUT="0") as process:
             assert process.exit_code() == 1
             assert process.output.startswith("The database server cannot be reached: 127.0.0.1:")

@@ -72,6 +72,8 @@ async def _query(connection: RawConnection, text: str) -> Any:
     result = connection._result
     while connection._result.has_next:  # a procedure's, or those of several statements
         await connection.next_result()
+    if connection.has_zero_dates:
+        connection.refuse_zero_dates(result.fields, result.rows)
     return result
 
 
@@ -111,6 +113,8 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
     async def more(size: int) -> Sequence[Any]:
         rows = rest[:size] or await cursor.fetchmany(size)
         del rest[:size]
+        if connection.has_zero_dates:
+            connection.refuse_zero_dates(cursor._result.fields, rows)
         return rows
 
     connection.finish_stream = finish

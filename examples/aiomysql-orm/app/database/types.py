@@ -8,6 +8,7 @@ from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.database.dialect import TIMESTAMP_TYPE
+from app.database.errors import InvalidValue
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -24,7 +25,10 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a datetime without a time zone names no instant: use datetime.now(UTC)")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as error:  # in UTC it is before the year 1 or after 9999
+            raise InvalidValue("A time is outside of the years 1 to 9999 in UTC") from error
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver

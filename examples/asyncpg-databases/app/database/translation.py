@@ -41,6 +41,8 @@ def translated(*, writing: bool) -> Iterator[None]:
     """Raise our error instead of the library's, which becomes its cause."""
     try:
         yield
+    except OSError:  # of the service's own work, as in run_sync: the driver's were translated where they arose
+        raise
     except Exception as error:
         ours = translate(error, writing=writing)
         if ours is None or ours is error:
