@@ -4,6 +4,7 @@ Used by the tests and by scripts/demo.py. A command that fails raises CommandFai
 command printed. Whatever is started here is stopped on the way out, also after Ctrl-C.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 import httpx
-from harness import NAME
+from harness import NAME, ROOT
 
 LINES_OF_A_FAILURE = 60
 
@@ -76,23 +77,57 @@ def tail(text: str) -> str:
 
 
 @cache
-def interpreters() -> list[Path]:
-    """One Python for each installed version from 3.11 on that really runs, the oldest first."""
-    named = [shutil.which(f"python3.{minor}") for minor in range(11, 30)]
+def interpreters() -> dict[tuple[int, int], Path]:
+    """One Python for each version from 3.11 on that is on this machine and really runs, the oldest first."""
+    named = [*unpacked(), *(shutil.which(f"python3.{minor}") for minor in range(11, 30))]
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser().glob("versions/*/bin/python3")
     command = ["uv", "python", "list", "--only-installed", "--offline", "--output-format", "json"]
     managed = subprocess.run(command, text=True, capture_output=True, check=False).stdout
     listed = [python["path"] for python in json.loads(managed or "[]")]
     found: dict[tuple[int, int], Path] = {}
     for candidate in dict.fromkeys(map(str, filter(None, [*named, *pyenv, *listed]))):
-        try:
-            probe = subprocess.run([candidate, "-c", PROBE], text=True, capture_output=True, check=True, timeout=30)
-        except (OSError, subprocess.SubprocessError):
-            continue  # a shim of pyenv for a version that is not switched on
-        if usable := json.loads(probe.stdout):
-            (major, minor), executable = usable
-            found.setdefault((major, minor), Path(executable))
-    return [found[version] for version in sorted(found)]
+        if usable := probed(candidate):
+            found.setdefault(*usable)
+    assert found, "no Python 3.11 or later was found"
+    return dict(sorted(found.items()))
+
+
+def probed(candidate: str) -> tuple[tuple[int, int], Path] | None:
+    """The version and the program of a Python that services run on, or None."""
+    try:
+        probe = subprocess.run([candidate, "-c", PROBE], text=True, capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None  # a shim of pyenv for a version that is not switched on
+    usable = json.loads(probe.stdout)
+    return ((usable[0][0], usable[0][1]), Path(usable[1])) if usable else None
+
+
+def unpacked() -> list[str]:
+    """The newest versions, of which few systems have a package yet, where a tool beside this checkout has them."""
+    tool = ROOT.parent / "shared" / "tools" / "python"
+    if not os.access(tool, os.X_OK):
+        return []
+    with Path(tempfile.gettempdir(), "unpacked-pythons.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first use unpacks, and the workers of pytest would do it at once
+        asked = [subprocess.run([tool, version], text=True, capture_output=True) for version in ("3.14", "3.15")]
+    return [done.stdout.strip() for done in asked if done.returncode == 0]
+
+
+def python_called(which: str) -> Path:
+    """A version as `3.13` or the nearest below it, the `oldest`, the `newest`, the `second newest`, the `system`'s own.
+
+    Where the system's is older than 3.11, or a version and all below it are missing, it is the oldest that there is.
+    """
+    pythons = list(interpreters().values())
+    if which == "system":
+        own = probed("/usr/bin/python3")
+        return own[1] if own else pythons[0]
+    if which == "second newest":
+        return pythons[-2:][0]
+    if which in ("oldest", "newest"):
+        return pythons[0 if which == "oldest" else -1]
+    limit = tuple(map(int, which.split(".")))
+    return [pythons[0], *(python for version, python in interpreters().items() if version <= limit)][-1]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import ACCESS_STYLES, COMBINATIONS, NAME, combination_id, render
-from services import Service, database_url, interpreters
+from services import Service, database_url, python_called
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ READ_ONLY = "urn:problem:read-only-server"
 
 
 def installed(template: Path, target: Path, combination: dict[str, str]) -> Service:
-    service = Service(render(template, target / NAME, combination), interpreters()[-1], {"MYSQLD": ""})
+    service = Service(render(template, target / NAME, combination), python_called("newest"), {"MYSQLD": ""})
     service.run("uv", "sync", "--quiet")
     return service
 

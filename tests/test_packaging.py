@@ -252,8 +252,36 @@ def test_the_data_of_compose_is_kept_where_the_servers_image_writes_it(compose: 
     assert "database" in compose["volumes"]
 
 
+def supported(packaged: Path) -> set[str]:
+    """The versions of Python that the service says it runs on."""
+    project = tomllib.loads((packaged / "pyproject.toml").read_text())["project"]
+    return set(re.findall(r":: (3\.\d+)'", str(project["classifiers"])))
+
+
+def pythons(job: dict[str, Any]) -> set[str]:
+    """The versions of Python that the job of CI runs on."""
+    return set(re.findall(r"'(3\.\d+)'", str(job.get("strategy") or job["parallel"])))
+
+
+@only("github")
+def test_ci_runs_the_tests_on_every_end_of_the_supported_pythons_and_on_that_of_the_image(
+    packaged: Path, ci: dict[str, Any]
+) -> None:
+    ends = {min(supported(packaged)), max(supported(packaged))}
+    image = python_of_the_image(packaged)
+    assert {*ends, image} <= pythons(ci["jobs"]["test"])
+    assert image == max(supported(packaged))
+
+
+def python_of_the_image(packaged: Path) -> str:
+    (version,) = re.findall(r"^FROM python:(3\.\d+)-", (packaged / "Dockerfile").read_text(), re.MULTILINE)
+    return str(version)
+
+
 @only("github", "gitlab")
-def test_ci_runs_the_tests_on_the_server_of_compose(ci: dict[str, Any], compose: dict[str, Any]) -> None:
+def test_ci_runs_the_tests_on_the_server_of_compose(
+    ci: dict[str, Any], compose: dict[str, Any], packaged: Path
+) -> None:
     job = (ci.get("jobs") or ci)["test"]
     if "strategy" in job:
         servers, password = job["strategy"]["matrix"]["server"], job["services"]["database"]["env"]
@@ -262,6 +290,8 @@ def test_ci_runs_the_tests_on_the_server_of_compose(ci: dict[str, Any], compose:
         servers, password = job["parallel"]["matrix"][0]["SERVER"], job["variables"]
         url = job["variables"]["DATABASE_URL"]
     assert compose["services"]["database"]["image"] in servers
+    assert pythons(job) <= supported(packaged)
+    assert {min(supported(packaged)), "3.14"} <= pythons(job)
     user = "postgres" if servers[0].startswith("postgres") else "root"
     variable = {"postgres": "POSTGRES_PASSWORD", "root": "MYSQL_ROOT_PASSWORD"}[user]
     assert f"//{user}:{password[variable]}@" in url
@@ -277,7 +307,11 @@ def test_ci_may_only_read_the_repository(ci: dict[str, Any]) -> None:
 def test_each_expression_of_the_workflow_names_something_that_exists(packaged: Path) -> None:
     text = (packaged / CI_FILES["github"]).read_text()
     matrix = yaml.safe_load(text)["jobs"]["test"]["strategy"]["matrix"]
-    known = {f"matrix.{name}" for name in matrix} | {"github.workflow", "github.ref", "github.event_name"}
+    known = {f"matrix.{name}" for name in matrix if name != "include"} | {
+        "github.workflow",
+        "github.ref",
+        "github.event_name",
+    }
     expressions = " ".join(re.findall(r"\$\{\{(.*?)\}\}", text))
     assert set(re.findall(r"\w+\.\w+", expressions)) == known
 

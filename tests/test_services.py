@@ -1,8 +1,8 @@
 """Each rendered service, installed in an environment of its own, is clean, starts, answers and passes its own tests.
 
 On real servers: PostgreSQL from the service's own wheel, MariaDB, MySQL where MYSQLD=/path/to/mysqld names one, and a
-real PgBouncer in transaction mode. Each combination runs on the newest Python of this machine; each driver and each
-access style also on the oldest.
+real PgBouncer in transaction mode. The Pythons of this machine take turns: its system's own, the oldest that is
+supported, 3.13 and the newest two. Each driver also has a run with the lowest versions that pyproject.toml admits.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 from harness import NAME, render
-from services import CommandFailed, Service, database_url, interpreters, pgbouncer
+from services import CommandFailed, Service, database_url, pgbouncer, python_called
 
 pytestmark = pytest.mark.slow
 
@@ -26,36 +26,43 @@ class Run:
     driver: str
     access: str
     server: str
-    python: str = "newest"
+    python: str  # for python_called
+    versions: str = "newest"
 
     def __str__(self) -> str:
-        oldest = "-oldest-python" if self.python == "oldest" else ""
-        return f"{self.driver}-{self.access}-{self.server.lower()}{oldest}"
+        lowest = "-lowest-versions" if self.versions == "lowest" else ""
+        return f"{self.driver}-{self.access}-{self.server.lower()}-{self.python.replace(' ', '-')}-python{lowest}"
 
 
+# The runs on MySQL are skipped where there is none, so the others have each Python and the lowest versions.
 RUNS = [
-    Run("asyncpg", "orm", "PostgreSQL"),
-    Run("aiomysql", "databases", "MariaDB"),
-    Run("asyncpg", "databases", "PostgreSQL"),
-    Run("aiomysql", "orm", "MariaDB"),
-    Run("aiomysql", "databases", "MySQL", python="oldest"),
-    Run("aiomysql", "orm", "MySQL"),
-    Run("asyncpg", "orm", "PgBouncer", python="oldest"),
-    Run("asyncpg", "databases", "PgBouncer"),
+    Run("asyncpg", "orm", "PostgreSQL", "newest"),
+    Run("aiomysql", "databases", "MariaDB", "newest"),
+    Run("asyncpg", "databases", "PostgreSQL", "3.13"),
+    Run("aiomysql", "orm", "MariaDB", "oldest", versions="lowest"),
+    Run("aiomysql", "databases", "MySQL", "system"),
+    Run("aiomysql", "orm", "MySQL", "second newest"),
+    Run("asyncpg", "orm", "PgBouncer", "second newest"),
+    Run("asyncpg", "databases", "PgBouncer", "system", versions="lowest"),
 ]
 
-
-def python_for(run: Run) -> Path:
-    installed = interpreters()
-    assert installed, "no Python 3.11 or later was found"
-    return installed[0 if run.python == "oldest" else -1]
+# What PyMySQL 1.3 drops (PyMySQL#1274), and aiomysql 0.3.2 imports, is why pyproject.toml bounds PyMySQL.
+BOUND_IS_NEEDED = """
+import sys
+from importlib.metadata import files
+names = ("escape_dict", "escape_bytes_prefixed")
+modules = [file for file in files("aiomysql") if file.suffix == ".py"]
+if not any(name in module.read_text() for module in modules for name in names):
+    sys.exit("aiomysql imports no more what PyMySQL 1.3 drops: raise the floor of aiomysql, drop the bound of pymysql")
+"""
 
 
 def environment_for(run: Run) -> dict[str, str]:
-    """MYSQLD decides which kind of server the service's `dev` package starts."""
+    """MYSQLD decides which kind of server the service's `dev` package starts, UV_RESOLUTION what uv installs."""
     if run.server == "MySQL" and not os.environ.get("MYSQLD"):
         pytest.skip("MYSQLD=/path/to/mysqld was not given")
-    return {} if run.server == "MySQL" else {"MYSQLD": ""}
+    resolution = {"UV_RESOLUTION": "lowest-direct"} if run.versions == "lowest" else {}
+    return resolution if run.server == "MySQL" else {"MYSQLD": "", **resolution}
 
 
 @contextmanager
@@ -63,9 +70,16 @@ def server_for(run: Run, service: Service) -> Iterator[str]:
     with service.dev_server() as url:
         if run.server == "PgBouncer":
             with pgbouncer(url) as pooled:
-                yield pooled
+                yield with_another_host(pooled)
         else:
-            yield url
+            yield with_another_host(url) if run.driver == "asyncpg" else url
+
+
+def with_another_host(url: str) -> str:
+    """The URL with a second host, at an IPv6 address, which urllib of some releases of Python cannot read."""
+    userinfo, at, location = url.partition("@")
+    host, slash, database = location.partition("/")
+    return f"{userinfo}{at}{host},[::1]:{host.rpartition(':')[2]}{slash}{database}"
 
 
 def answers_over_http(client: httpx.Client) -> None:
@@ -91,9 +105,16 @@ def lint(run: Run, service: Service) -> str:
 
 
 def types(run: Run, service: Service) -> str:
-    if run.server in ("MySQL", "PgBouncer") and run.python == "newest":  # as on MariaDB, or on PostgreSQL
+    if run.server in ("MySQL", "PgBouncer") and run.versions == "newest":  # as on MariaDB, or on PostgreSQL
         return "same"
     service.run("uv", "run", "mypy")
+    return "ok"
+
+
+def bounds(run: Run, service: Service) -> str:
+    """The upper bound of a version is still needed; where it is not, this says what to do."""
+    if run.driver == "aiomysql":
+        service.run(service.executable("python"), "-c", BOUND_IS_NEEDED)
     return "ok"
 
 
@@ -123,12 +144,13 @@ def own_tests(run: Run, service: Service) -> str:
 def test_a_rendered_service_is_clean_starts_and_passes_its_tests(
     run: Run, snapshot: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    python, environment = python_for(run), environment_for(run)
+    python, environment = python_called(run.python), environment_for(run)
     answers = {"driver": run.driver, "access": run.access, "external_pooler": run.server == "PgBouncer"}
     service = Service(render(snapshot, tmp_path / NAME, answers), python, environment)
     version = service.run(str(python), "-V").strip()
-    row: dict[str, object] = {"service": f"{run.driver}-{run.access} {run.server} {version}"}
-    steps = {"lint": lint, "types": types, "boot": boot, "tests": own_tests}
+    lowest = ", lowest versions" if run.versions == "lowest" else ""
+    row: dict[str, object] = {"service": f"{run.driver}-{run.access} {run.server} {version}{lowest}"}
+    steps = {"lint": lint, "types": types, "bounds": bounds, "boot": boot, "tests": own_tests}
     failures = []
     started = time.monotonic()
     service.run("uv", "sync", "--quiet")

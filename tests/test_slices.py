@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import NAME, combination_id, render
-from services import CommandFailed, Service, database_url, interpreters
+from services import CommandFailed, Service, database_url, python_called
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def delete_slices(service: Path) -> None:
 def test_a_service_without_its_slices_is_clean_starts_and_passes_its_tests(
     combination: dict[str, str], snapshot: Path, tmp_path: Path
 ) -> None:
-    service = Service(render(snapshot, tmp_path / NAME, combination), interpreters()[-1], {"MYSQLD": ""})
+    service = Service(render(snapshot, tmp_path / NAME, combination), python_called("newest"), {"MYSQLD": ""})
     delete_slices(service.path)
     try:
         service.run("uv", "sync", "--quiet")

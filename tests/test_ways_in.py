@@ -14,7 +14,7 @@ import httpx
 import pytest
 import trustme
 from harness import NAME, render
-from services import Service, interpreters, pgbouncer
+from services import Service, pgbouncer, python_called
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def installed(template: Path, target: Path, driver: str) -> Service:
-    service = Service(render(template, target / NAME, {"driver": driver}), interpreters()[-1], {"MYSQLD": ""})
+    service = Service(render(template, target / NAME, {"driver": driver}), python_called("newest"), {"MYSQLD": ""})
     service.run("uv", "sync", "--quiet")
     return service
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import ROOT
-from services import interpreters
+from services import Service
 
 BASE = ("sh", "env", "id", "dirname", "basename", "ls", "rm", "mkdir", "ln", "cat", "make")
 
@@ -85,7 +85,7 @@ def test_a_tool_that_it_does_not_know_is_said() -> None:
 
 
 def test_without_a_known_package_manager_one_sentence_says_what_to_install(bare_path: str, checkout: Path) -> None:
-    (Path(bare_path) / "python3").symlink_to(interpreters()[-1])
+    (Path(bare_path) / "python3").symlink_to(Service(checkout).python)
     (Path(bare_path) / "uv").symlink_to(str(shutil.which("uv")))
     script = checkout / "scripts" / "with-tools"
     # The folders of system programs, which the script looks into for servers, would have them on this machine.
@@ -98,7 +98,7 @@ def test_without_a_known_package_manager_one_sentence_says_what_to_install(bare_
 
 @pytest.mark.slow
 def test_uv_is_installed_beside_the_checkout_where_there_is_none_and_then_kept(bare_path: str, checkout: Path) -> None:
-    (Path(bare_path) / "python3").symlink_to(interpreters()[-1])
+    (Path(bare_path) / "python3").symlink_to(Service(checkout).python)
     done = with_tools("--", "uv", "--version", root=checkout, PATH=bare_path)
     assert done.returncode == 0, done.stderr
     assert (checkout / ".tools" / "bin" / "uvx").exists()

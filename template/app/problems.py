@@ -71,12 +71,17 @@ async def _database_error(request: Request, error: Exception) -> Response:
 
 
 def database_problem(request: Request, error: DatabaseError) -> Response:
-    """The response to one of the data layer's errors; from 500 on its cause is logged."""
+    """The response to one of the data layer's errors. Its cause is logged, except that of a conflict, which is none.
+
+    Also where the client is told that its value is wrong: it may be the service that sent another one.
+    """
     refused = isinstance(error, PoolTimeout) and error.__cause__ is None  # counted instead: overload makes thousands
-    if error.status >= 500 and not refused:
+    if error.status != HTTPStatus.CONFLICT and not refused:
+        level = logging.ERROR if error.status >= 500 else logging.WARNING
         traceback = error if error.status == 500 else None
         where = request.scope.get("method", "WEBSOCKET"), request.url.path
-        logger.error("%s: %s %s: %r", error, *where, error.__cause__, exc_info=traceback)
+        # Short: some servers say the value that they refuse, whatever its size.
+        logger.log(level, "%s: %s %s: %.300r", error, *where, error.__cause__, exc_info=traceback)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()
     return problem(
         error.status,

@@ -60,9 +60,8 @@ async def first_connection(settings: DatabaseSettings, *, read_only: bool = True
                 return await driver.connect(settings.target, settings, read_only=read_only)
     except DatabaseError as error:
         target = settings.target
-        where = target.socket or ", ".join(f"{host}:{port}" for host, port in target.hosts)
         cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise CannotConnect(" ".join(f"{error}: {where}, database {target.database}{cause}".split())) from error
+        raise CannotConnect(" ".join(f"{error}: {target.where}, database {target.database}{cause}".split())) from error
 
 
 async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:

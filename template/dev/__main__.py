@@ -56,13 +56,12 @@ def url_of_database(server: Server) -> str:
 def create_database(url: str) -> str:
     """Create the database unless it is there. Where it is, without the password."""
     target = load_settings().database.target
-    where = target.socket or ",".join(f"{host}:{port}" for host, port in target.hosts)
     try:
         asyncio.run(databases.create(url))
     except Exception as error:  # whatever the driver raises
-        sys.exit(f"The database {target.database} on {where} cannot be created: {error or type(error).__name__}")
+        sys.exit(f"The database {target.database} on {target.where} cannot be created: {error or type(error).__name__}")
     user = f"{quote(target.user)}@" if target.user else ""
-    return f"{url.partition(':')[0]}://{user}{where}/{target.database}"
+    return f"{url.partition(':')[0]}://{user}{target.where}/{target.database}"
 
 
 def run(*module: str) -> None:

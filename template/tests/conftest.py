@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from alembic import command
@@ -31,6 +30,7 @@ from dev import databases
 from dev import server as dev_server
 from tests.probes import metadata as probe_metadata
 from tests.proxy import Proxy
+from tests.urls import beside, database_of
 
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
 
@@ -47,14 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
 
 
-def beside(url: str, name: str) -> str:
-    """The URL of another database on the same server."""
-    return urlsplit(url)._replace(path=f"/{quote(name, safe='')}").geturl()
-
-
 def test_database_url(url: str, worker: str) -> str:
     """The URL of a worker's own database, beside the one that `url` names."""
-    return beside(url, f"{unquote(urlsplit(url).path.removeprefix('/'))}_test_{worker}")
+    return beside(url, f"{database_of(url)}_test_{worker}")
 
 
 test_database_url.__test__ = False  # type: ignore[attr-defined]  # a function of this name is a test to pytest
@@ -69,7 +64,7 @@ def anyio_backend() -> str:
 def settings(worker_id: str) -> Iterator[Settings]:
     """Settings for the worker's own database, which is migrated; those of the pool come from the environment."""
     url = test_database_url(os.environ["DATABASE_URL"], worker_id)
-    if "_test_" not in urlsplit(url).path:  # the last guard before something is dropped
+    if "_test_" not in database_of(url):  # the last guard before something is dropped
         raise RuntimeError("The tests only touch databases with _test_ in their names")
     kind: type[Settings] = getattr(extensions, "Settings", Settings)
     settings = kind(_env_file=None, database=DatabaseSettings(_env_file=None, url=url))
@@ -77,7 +72,10 @@ def settings(worker_id: str) -> Iterator[Settings]:
     asyncio.run(databases.create(url))
     config = Config("alembic.ini")
     config.attributes["settings"] = settings.database
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except SystemExit as error:  # the sentence, without a traceback
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     yield settings
     asyncio.run(databases.drop(url))
 

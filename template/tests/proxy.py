@@ -4,11 +4,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from app.url import parse_url
+from tests.urls import replaced
 
 
 def reserved_port() -> socket.socket:
@@ -20,9 +20,7 @@ def reserved_port() -> socket.socket:
 
 def by_way_of(url: SecretStr, port: socket.socket) -> SecretStr:
     """The same URL with another address."""
-    parts = urlsplit(url.get_secret_value())
-    userinfo, at, _ = parts.netloc.rpartition("@")
-    return SecretStr(parts._replace(netloc=f"{userinfo}{at}127.0.0.1:{port.getsockname()[1]}").geturl())
+    return SecretStr(replaced(url.get_secret_value(), "location", f"127.0.0.1:{port.getsockname()[1]}"))
 
 
 class Proxy:

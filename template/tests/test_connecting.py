@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
@@ -25,6 +25,7 @@ from app.startup import wait_for_server
 from tests import facts
 from tests.proxy import Proxy
 from tests.statements import value
+from tests.urls import replaced
 
 MakeDatabase = Callable[..., Database]
 
@@ -39,9 +40,8 @@ async def user(server: driver.RawConnection, worker_id: str) -> AsyncIterator[st
 
 
 def as_user(settings: Settings, user: str) -> SecretStr:
-    parts = urlsplit(settings.database.url.get_secret_value())
-    location = parts.netloc.rpartition("@")[2]
-    return SecretStr(parts._replace(netloc=f"{user}:{quote(PASSWORD, safe='')}@{location}").geturl())
+    url = settings.database.url.get_secret_value()
+    return SecretStr(replaced(url, "userinfo", f"{user}:{quote(PASSWORD, safe='')}"))
 
 
 @pytest.mark.usefixtures("no_pooler")

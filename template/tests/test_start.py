@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pytest
 from pydantic import SecretStr
@@ -25,6 +25,7 @@ from tests import facts
 from tests.processes import Process, prepare
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
+from tests.urls import replaced
 
 prepare()
 
@@ -59,8 +60,7 @@ def with_database(settings: Settings, **changes: object) -> Settings:
 
 def as_nobody(url: SecretStr) -> str:
     """The URL with a user whom no server knows, and with a password that nobody may see."""
-    parts = urlsplit(url.get_secret_value())
-    return parts._replace(netloc=f"nobody-of-that-name:{SECRET}@{parts.netloc.rpartition('@')[2]}").geturl()
+    return replaced(url.get_secret_value(), "userinfo", f"nobody-of-that-name:{SECRET}")
 
 
 def uvicorn(*arguments: str, folder: Path, **variables: str) -> Process:

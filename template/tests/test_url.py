@@ -9,6 +9,8 @@ import pytest
 
 from app.database import driver
 from app.url import parse_url
+from tests.conftest import test_database_url
+from tests.urls import replaced
 
 SCHEME = driver.SCHEMES[0]
 HOSTILE = string.punctuation + string.whitespace + "ünï 🙂"
@@ -54,6 +56,20 @@ def test_user_and_password_may_be_missing() -> None:
 
 def test_space_around_the_url_does_not_matter() -> None:
     assert parse_url(f" {SCHEME}://host/orders\n").database == "orders"
+
+
+def test_where_a_database_is_can_be_read_again() -> None:
+    assert parse_url(f"{SCHEME}://ada:secret@[::1]:77/orders").where == "[::1]:77"
+    assert parse_url(f"{SCHEME}://ada:secret@db.internal/orders").where == f"db.internal:{driver.PORT}"
+
+
+def test_the_tests_change_one_part_of_a_url_with_several_hosts_on_every_python() -> None:
+    """Current releases of Python refuse a `[` behind a `,` in urlsplit; older ones and app/url.py do not."""
+    url = f"{SCHEME}://ada:p%40ss@one:1,[::2]:2/or%2Fders?sslmode=require"
+    assert test_database_url(url, "gw0") == f"{SCHEME}://ada:p%40ss@one:1,[::2]:2/or%2Fders_test_gw0?sslmode=require"
+    assert replaced(url, "location", "here:3") == f"{SCHEME}://ada:p%40ss@here:3/or%2Fders?sslmode=require"
+    assert replaced(url, "userinfo", "bob") == f"{SCHEME}://bob@one:1,[::2]:2/or%2Fders?sslmode=require"
+    assert replaced(f"{SCHEME}://one,[::2]/d", "userinfo", "bob") == f"{SCHEME}://bob@one,[::2]/d"
 
 
 @pytest.mark.parametrize(("host", "parsed"), [("[::1]", ("::1", driver.PORT)), ("[fe80::1]:77", ("fe80::1", 77))])

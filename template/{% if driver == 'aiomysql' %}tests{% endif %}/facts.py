@@ -4,13 +4,15 @@ import asyncio
 import random
 import re
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url, text
+from sqlalchemy import String, insert, make_url, text
 from sqlalchemy.sql import ClauseElement
 
-from app.database import ServerGone, Session, driver
+from app.database import DatabaseError, InvalidValue, ServerGone, Session, driver
+from tests.probes import probe, probes
 from tests.statements import rows, value
 
 SESSION_ID = "SELECT connection_id()"
@@ -23,7 +25,31 @@ _INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
 _HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()
 UPSERT_ROUND_TRIPS = 7
+DIFFER = "NOT ({a} <=> {b} AND CAST({a} AS BINARY) <=> CAST({b} AS BINARY))"  # as stored
+CASELESS_TYPE = String(20)
+CASELESS = (
+    "DROP TABLE IF EXISTS caseless",
+    "CREATE TABLE caseless (code varchar(20) COLLATE utf8mb4_general_ci PRIMARY KEY, v0 int)",
+)
+SCHEMAS_CASCADE = False  # they always do
+# What no text or number of the protocol can be.
+BAD_TEXTS: list[dict[str, Any]] = [
+    {"name": "\ud800"},
+    {"amount": float("nan")},
+    {"amount": Decimal("Infinity")},
+    {"value": 2**31},
+    {"name": "x" * 21},
+]
 _SESSIONS = "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE()"
+
+DEADLOCKS_SOON = "SELECT 1"  # they are found at once
+# What the driver refuses before anything is sent, and what it is (tests/test_client_errors.py).
+CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
+    "a number that is none": (text("SELECT :lat").bindparams(lat=float("nan")), InvalidValue),
+    "an infinity": (text("SELECT :lat").bindparams(lat=float("-inf")), InvalidValue),
+    "a decimal that is none": (insert(probes).values(probe(1, amount=Decimal("NaN"))), InvalidValue),
+    "an object of no type": (text("SELECT :what").bindparams(what={"a": 1}), None),
+}
 
 
 async def isolation_level(session: Session) -> str:

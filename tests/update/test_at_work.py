@@ -15,7 +15,7 @@ import pytest
 from harness import ACCESS_STYLES, DRIVERS, NAME, commit
 from packaging.version import Version
 from releases import Release, supported, update
-from services import CommandFailed, Service, interpreters
+from services import CommandFailed, Service, python_called
 
 from update.edits import CI_OF_TEAM, work_for_months
 from update.states import conflicts, scaffold
@@ -40,7 +40,7 @@ def shown() -> Iterator[None]:
 def edited(template: Path, target: Path, release: Release, driver: str, access: str, team: str) -> Service:
     """A service that its team has worked at for months, committed."""
     answers = {"driver": driver, "access": access, "ci": CI_OF_TEAM[team]}
-    service = Service(scaffold(template, target, answers, str(release)), interpreters()[-1], {"MYSQLD": ""})
+    service = Service(scaffold(template, target, answers, str(release)), python_called("3.13"), {"MYSQLD": ""})
     work_for_months(service.path, access, team)
     commit(service.path, "The work of months")
     return service

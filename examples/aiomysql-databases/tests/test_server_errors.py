@@ -1,23 +1,38 @@
 """What goes wrong on MySQL and MariaDB alone."""
 
 import asyncio
+import random
 from collections.abc import Callable
 from time import monotonic
 from types import SimpleNamespace
+from urllib.parse import quote, urlsplit
 
+import pymysql
 import pytest
+import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy import insert, select, text, update
 
 from app.database import (
+    AccessDenied,
+    CheckViolation,
     Database,
+    DatabaseError,
     InvalidValue,
+    ReadOnlyServer,
     SerializationFailure,
     ServerGone,
     Session,
     TransactionAborted,
+    UnreadableValue,
+    UtcDateTime,
+    ValueTooLarge,
     connecting,
     driver,
+    error_codes,
 )
+from app.settings import Settings
+from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
 
@@ -59,13 +74,160 @@ async def test_a_row_that_changed_after_the_snapshot_ends_the_unit(
         assert await rows(session, select(probes.c.id, probes.c.value)) == [(1, 1)]
 
 
-async def test_a_number_that_is_none_is_a_value_that_does_not_fit(probe_database: MakeDatabase) -> None:
+Error = pymysql.err.OperationalError
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (pymysql.err.ProgrammingError("nan can not be used with MySQL"), InvalidValue),
+        (pymysql.err.ProgrammingError("execute() first"), DatabaseError),
+        (pymysql.err.Warning("a warning that was turned into an error"), DatabaseError),
+        (pymysql.err.InterfaceError("(0, 'Not connected')"), ServerGone),
+        (pymysql.err.InternalError("Packet sequence number wrong - got 2 expected 4"), ServerGone),
+        (Error(1290, "running with the --super-read-only option so it cannot execute this"), ReadOnlyServer),
+        (Error(1290, "running with the --secure-file-priv option so it cannot execute this"), DatabaseError),
+        (Error(1015, "Can't lock file (errno: 165 - Table is read only)"), ReadOnlyServer),  # MySQL, innodb_read_only
+        (Error(1015, "Can't lock file (errno: 11 - Resource temporarily unavailable)"), DatabaseError),
+        (Error(1036, "Table 't' is read only"), ReadOnlyServer),  # MariaDB, innodb_read_only
+        (Error(1644, "sold out", sqlstate="45000"), CheckViolation),
+        (Error(1644, "found twice", sqlstate="23000"), CheckViolation),
+        (Error(1644, "of the team's own", sqlstate="99001"), DatabaseError),
+        (Error(3101, "rolled back by the group", sqlstate="40000"), SerializationFailure),
+        (Error(9999, "a number of later servers", sqlstate="22999"), InvalidValue),
+        (Error(9999, "a number of later servers", sqlstate="HY000"), DatabaseError),
+        (Error(1264, "from a PyMySQL that knows no SQLSTATE"), InvalidValue),
+        (Error(4031, "The client was disconnected by the server because of inactivity."), ServerGone),
+        (Error(4081, "Connection closed. Global connection memory limit 1 bytes exceeded."), ServerGone),
+        (Error(4081, "Unknown structured system variable or ROW routine variable 'x'"), DatabaseError),
+    ],
+    ids=str,
+)
+def test_an_error_is_what_it_says_of_the_server(error: Exception, kind: type[DatabaseError]) -> None:
+    assert type(error_codes.classify(error)) is kind
+
+
+@pytest.mark.parametrize("value", ["CONSTRAINT `x`", "Check constraint 'x'", "for key 'x'"])
+def test_a_value_in_the_servers_message_is_never_taken_for_a_constraint(value: str) -> None:
+    for number, message in (
+        (1366, f"Incorrect integer value: '{value}' for column 'a' at row 1"),
+        (1062, f"Duplicate entry '{value}' for key 'probes.uq_probes_name'"),
+    ):
+        ours = error_codes.classify(Error(number, message, sqlstate="23000"))
+        assert ours is not None
+        assert ours.constraint == ("uq_probes_name" if number == 1062 else None)
+
+
+STOCK = """CREATE TEMPORARY TABLE stock
+    (number INT UNSIGNED NOT NULL, word ENUM('sad'), latin VARCHAR(9) CHARSET latin1,
+    one VARCHAR(9) COLLATE utf8mb4_general_ci DEFAULT '', other VARCHAR(9) COLLATE utf8mb4_unicode_ci DEFAULT '')"""
+REFUSED: dict[str, tuple[str, type[DatabaseError]]] = {
+    "a word that an ENUM has not": ("INSERT INTO stock (number, word) VALUES (1, 'glad')", InvalidValue),
+    "a number below zero": ("UPDATE stock SET number = number - 2", InvalidValue),
+    "a number below zero, as it is": ("UPDATE stock SET number = -1", InvalidValue),
+    "collations that do not mix": ("SELECT 1 FROM stock WHERE one = other", InvalidValue),
+    "characters that the column has not": ("UPDATE stock SET latin = '\U0001f642'", InvalidValue),
+    "a pattern that is none": ("SELECT 'a' REGEXP '['", InvalidValue),
+    "what a trigger raises": ("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'sold out'", CheckViolation),
+    "a division by zero": ("UPDATE stock SET number = 1 / 0", DatabaseError),
+    "a subquery of two rows": ("SELECT (SELECT 1 UNION SELECT 2)", DatabaseError),
+}
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which temporary tables are refused
+@pytest.mark.parametrize(("refused", "kind"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_the_server_refuses_is_an_answer_and_leaves_the_connection(
+    probe_database: MakeDatabase, refused: str, kind: type[DatabaseError]
+) -> None:
+    async with probe_database(pool_size=1, max_overflow=0).transaction() as session:
+        id = await value(session, text(facts.SESSION_ID))
+        await run(session, text(STOCK))
+        await run(session, text("INSERT INTO stock (number, word) VALUES (1, 'sad')"))
+        with pytest.raises(DatabaseError) as caught:
+            async with savepoint(session):
+                await run(session, text(refused))
+        assert type(caught.value) is kind
+        assert str(caught.value) == kind.title
+        assert await value(session, text(facts.SESSION_ID)) == id
+
+
+async def test_a_row_that_a_view_does_not_show_breaks_its_check_option(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    await driver.scalar(server, "CREATE VIEW small AS SELECT * FROM probes WHERE value < 5 WITH CHECK OPTION")
+    try:
+        async with probe_database().transaction() as session:
+            with pytest.raises(CheckViolation):
+                await run(session, text("INSERT INTO small (id, name, value) VALUES (1, 'a', 5)"))
+    finally:
+        await driver.scalar(server, "DROP VIEW small")
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which nobody has asked the server for its limit
+@pytest.mark.parametrize("large", ["x", "\U0001f642"], ids=["in bytes", "in characters"])
+async def test_a_value_beyond_max_allowed_packet_is_413_and_leaves_the_connection(
+    probe_database: MakeDatabase, large: str
+) -> None:
     database = probe_database(pool_size=1, max_overflow=0)
     async with database.transaction() as session:
-        id = await value(session, text("SELECT connection_id()"))
-        with pytest.raises(InvalidValue):
-            await session.fetch_all(text("SELECT :number").bindparams(number=float("nan")))
-        assert await value(session, text("SELECT connection_id()")) == id
+        id = await value(session, text(facts.SESSION_ID))
+        limit = await value(session, text("SELECT @@max_allowed_packet"))
+        number = limit // len(large.encode())
+        assert await value(session, text("SELECT LENGTH(:it)").bindparams(it=large * (number - 100))) <= limit
+        with pytest.raises(ValueTooLarge) as caught:
+            async with savepoint(session):
+                await value(session, text("SELECT LENGTH(:it)").bindparams(it=large * number))
+        assert caught.value.status == 413
+        assert await value(session, text(facts.SESSION_ID)) == id
+
+
+DATES = """CREATE TEMPORARY TABLE old
+    (id INT, day DATE, at DATETIME(6), stamp TIMESTAMP NULL, plain VARCHAR(20) DEFAULT '0000-00-00')"""
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which temporary tables are refused
+@pytest.mark.parametrize("column", ["day", "at", "stamp"])
+async def test_a_zero_date_is_read_as_an_error_that_names_the_column(probe_database: MakeDatabase, column: str) -> None:
+    async with probe_database(pool_size=1, max_overflow=0).transaction() as session:
+        id = await value(session, text(facts.SESSION_ID))
+        await run(session, text(DATES))
+        await run(session, text("SET SESSION sql_mode = ''"))
+        await run(session, text("INSERT INTO old (id) VALUES (1), (2)"))
+        assert len(await rows(session, text("SELECT * FROM old"))) == 2
+        await run(session, text(f"UPDATE old SET {column} = '0000-00-00' WHERE id = 2"))
+        for query in (text("SELECT * FROM old"), select(sa.column(column, UtcDateTime)).select_from(sa.table("old"))):
+            with pytest.raises(UnreadableValue, match=f"column {column} "):
+                await session.fetch_all(query)
+        for further in ("SELECT 1", None):  # another statement brings what is left of a stream to memory
+            streamed = await session._unit.run("SELECT * FROM old", (), driver.stream)
+            assert streamed.more is not None
+            assert len(await streamed.more(1)) == 1
+            if further:
+                assert await value(session, text(further)) == 1
+            with pytest.raises(UnreadableValue, match=f"column {column} "):
+                await streamed.more(10)
+        assert await rows(session, text(f"SELECT id FROM old WHERE {column} IS NULL")) == [(1,)]
+        assert await value(session, text(facts.SESSION_ID)) == id
+
+
+@pytest.mark.usefixtures("no_pooler")
+@pytest.mark.parametrize("change", ["ACCOUNT LOCK", "PASSWORD EXPIRE"])
+async def test_an_account_that_is_locked_or_whose_password_has_expired_is_refused_and_the_service_says_so(
+    probe_database: MakeDatabase, settings: Settings, server: driver.RawConnection, change: str
+) -> None:
+    user, password = f"u{random.randrange(10**8)}", "of no use"
+    await facts.create_user(server, user, password)
+    try:
+        for host in facts._HOSTS:
+            await driver.scalar(server, f"ALTER USER {user}@'{host}' {change}")
+        url = urlsplit(settings.database.url.get_secret_value())
+        address = url.netloc.rpartition("@")[2]
+        database = probe_database(url=SecretStr(url._replace(netloc=f"{user}:{quote(password)}@{address}").geturl()))
+        with pytest.raises(AccessDenied):
+            async with database.read() as session:
+                await value(session, select(1))
+    finally:
+        await facts.drop_user(server, user)
 
 
 @pytest.mark.usefixtures("no_pooler")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 from sqlalchemy import (
@@ -152,3 +153,20 @@ async def test_many_rows_by_one_statement_are_encoded_by_the_types_that_the_tabl
         await database.run_transaction(work)
     async with database.read() as session:
         assert await value(session, text("SELECT SUM(x) FROM changing")) == 7 + 3 + 3
+
+
+async def test_parameters_have_the_types_that_the_columns_have_now(
+    probe_database: MakeDatabase, table: None, server: driver.RawConnection
+) -> None:
+    """Of a statement that says nothing of types, as text does."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    statement = text("INSERT INTO changing (id, x) VALUES (:id, :x)")
+
+    async def work(session: Session, id: int, x: object) -> None:
+        await run(session, statement.bindparams(id=id, x=x))
+
+    await database.run_transaction(partial(work, id=2, x=7))
+    await migrate(server, texts.MIGRATIONS["another type"])
+    await database.run_transaction(partial(work, id=3, x="seven"))
+    async with database.read() as session:
+        assert await rows(session, text("SELECT id, x FROM changing ORDER BY id")) == [(1, "7"), (2, "7"), (3, "seven")]

@@ -1,5 +1,6 @@
 """What `databases` has beside the methods that both access styles have (tests/test_engine.py)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from app.database import Session
@@ -17,3 +18,9 @@ async def write(session: Session, query: Any, values: Any) -> Any:
 
 async def write_many(session: Session, query: Any, values: list[Any]) -> None:
     await session.execute_many(query, values)
+
+
+async def stream(session: Session, query: Any) -> AsyncIterator[Any]:
+    """The rows by a cursor of the server."""
+    async for row in session.iterate(query):
+        yield row[:]

@@ -1,7 +1,6 @@
 """${message}
 
-Where DDL is not transactional, a migration that fails half-way cannot be run again: write one
-statement each.
+DDL cannot be undone here, and a migration that fails half-way cannot be run again: write one statement each.
 """
 
 import sqlalchemy as sa

@@ -72,7 +72,10 @@ def settings(worker_id: str) -> Iterator[Settings]:
     asyncio.run(databases.create(url))
     config = Config("alembic.ini")
     config.attributes["settings"] = settings.database
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except SystemExit as error:  # the sentence, without a traceback
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     yield settings
     asyncio.run(databases.drop(url))
 

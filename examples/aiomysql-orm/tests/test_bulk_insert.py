@@ -27,6 +27,7 @@ from app.database import (
 from app.database.bulk import bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
 from app.database.bulk.rows import batches
+from app.database.dbapi import URL
 from tests import facts
 from tests.probes import RICH, numbered, probe, probes
 from tests.statements import rows, run, value
@@ -131,7 +132,7 @@ async def test_defaults_of_python_are_added_and_those_of_the_server_left_to_it(p
 async def test_a_default_that_only_the_server_can_make_is_refused() -> None:
     table = Table("made", MetaData(), Column("id", String(1)), Column("at", String(20), default=func.now()))
     with pytest.raises(ValueError, match="give each row its at"):
-        async for _ in batches(table, [{"id": "1"}]):
+        async for _ in batches(URL.get_dialect()(), table, [{"id": "1"}]):
             pass
 
 

@@ -29,4 +29,4 @@ async def test_the_temporary_table_has_an_index_of_the_keys(
     monkeypatch.setattr(sys.modules[bulk_update.__module__], "execute", looking)
     async with probe_database().transaction() as session:
         await bulk_update(session, probes, [{"name": "a", "value": 1, "amount": 2}], key=("name", "value"))
-    assert found == [("name", 1), ("value", 2)]
+    assert found == [("number_of_bulk_row", 1), ("name", 1), ("value", 2)]

@@ -11,7 +11,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from pydantic import BaseModel, Field
 from starlette.types import Message
 
-from app.database import DatabaseError, PoolTimeout, ServerGone, UniqueViolation, errors
+from app.database import DatabaseError, InvalidValue, PoolTimeout, ServerGone, UniqueViolation, errors
 from app.problems import add_problem_handlers
 from app.request_id import HEADER, RequestIdFilter, RequestIdMiddleware, current_request_id
 
@@ -184,7 +184,7 @@ async def test_what_a_route_tells_of_an_error_is_its_detail(asking: AsyncClient)
     assert "constraint" not in document
 
 
-async def test_the_cause_of_a_server_error_is_in_the_log_and_that_of_a_clients_is_not(
+async def test_the_cause_of_a_server_error_is_in_the_log_and_that_of_a_conflict_is_not(
     asking: AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     await asking.get(f"/database/{UniqueViolation.__name__}")
@@ -194,6 +194,12 @@ async def test_the_cause_of_a_server_error_is_in_the_log_and_that_of_a_clients_i
     await asking.get(f"/database/{ServerGone.__name__}")
     assert "secret SQL" in caplog.text
     assert "Traceback" not in caplog.text  # for what happens in the best of services
+    caplog.clear()
+    await asking.get(f"/database/{InvalidValue.__name__}")  # the service may have sent another value than its client
+    assert [(r.levelname, "secret SQL" in r.getMessage()) for r in caplog.records if r.name == "app.problems"] == [
+        ("WARNING", True)
+    ]
+    assert "Traceback" not in caplog.text
     await asking.get(f"/database/{DatabaseError.__name__}")
     assert "Traceback" in caplog.text
 

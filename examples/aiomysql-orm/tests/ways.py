@@ -1,5 +1,6 @@
 """What SQLAlchemy's AsyncSession has beside the methods that both access styles have (tests/test_engine.py)."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import text
@@ -30,3 +31,9 @@ async def write(session: Session, query: Any, values: Any) -> Any:
 
 async def write_many(session: Session, query: Any, values: list[Any]) -> None:
     await session.execute(_query(query), values)
+
+
+async def stream(session: Session, query: Any) -> AsyncIterator[Any]:
+    """The rows by a cursor of the server."""
+    async for row in await session.stream(query):
+        yield row

@@ -3,11 +3,12 @@ request. The pool has one place, so a second one would be waited for in vain.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 import pytest
+from anyio import create_task_group
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import func, insert, select
@@ -428,3 +429,31 @@ async def test_two_applications_in_one_process_have_a_database_each(one_connecti
                 shown = await client.get("/metrics")
             assert shown.status_code == 200
             assert 'database_pool_places{pool="primary"} 2.0' in shown.text  # of both, as the process's
+
+
+async def test_a_dependency_with_yield_ends_although_its_request_was_cancelled(database: Database) -> None:
+    """Before FastAPI 0.162.7 a cancelled scope, as anyio's and middleware's, broke off what stands behind the yield."""
+    under_way, ended = asyncio.Event(), list[int]()
+
+    async def last_words(database: CurrentDatabase) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            async with database.read() as session:
+                ended.append(await count(session))
+
+    async def never_ends(session: WriteSession) -> None:
+        await add(session)
+        under_way.set()
+        await asyncio.Event().wait()
+
+    app = FastAPI()
+    app.state.database = database
+    app.add_api_route("/", never_ends, methods=["POST"], dependencies=[Depends(last_words)])
+    async with create_task_group() as tasks:
+        tasks.start_soon(post, app, "/")
+        await under_way.wait()
+        tasks.cancel_scope.cancel()
+    assert ended == [0]
+    async with database.read() as session:
+        assert await count(session) == 0

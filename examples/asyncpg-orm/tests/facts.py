@@ -4,17 +4,39 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url, text
+from sqlalchemy import insert, make_url, text
+from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import ClauseElement
 
-from app.database import Session, UniqueViolation, driver
+from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver
+from tests.probes import probe, probes
 from tests.statements import rows, run, value
 
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
 UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
+DIFFER = "{a}::text IS DISTINCT FROM {b}::text"  # as stored
+CASELESS_TYPE = CITEXT()
+CASELESS = (
+    "CREATE EXTENSION IF NOT EXISTS citext",
+    "DROP TABLE IF EXISTS caseless",
+    "CREATE TABLE caseless (code citext PRIMARY KEY, v0 int)",
+)
+SCHEMAS_CASCADE = True
+# What no text or number of the protocol can be.
+BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
+
+# In a transaction: what the server waits before it looks for a deadlock is a second, and a superuser's to change.
+DEADLOCKS_SOON = """SELECT set_config('deadlock_timeout', '10ms', true)
+    FROM pg_roles WHERE rolname = current_user AND rolsuper"""
+# What the driver refuses before anything is sent, and what it is (tests/test_client_errors.py).
+CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
+    "an int for a text column": (insert(probes).values(probe(1, name=5)), DatabaseError),
+    "a text for a number": (insert(probes).values(probe(1, value="5")), DatabaseError),
+    "a number that is too large": (insert(probes).values(probe(1, value=2**31)), InvalidValue),
+}
 
 
 async def isolation_level(session: Session) -> str:

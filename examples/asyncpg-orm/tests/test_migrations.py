@@ -111,17 +111,6 @@ def test_the_migrations_lead_to_the_tables_of_the_code(alembic: Config) -> None:
     command.check(alembic)  # raises with the differences
 
 
-def test_a_generated_migration_of_nothing_is_empty(database: DatabaseSettings, tmp_path: Path) -> None:
-    scripts = shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
-    config = configuration(scripts, database)
-    command.upgrade(config, "head")
-    command.revision(config, "nothing", autogenerate=True)
-    (path,) = (scripts / "versions").glob("*_nothing.py")
-    text = path.read_text()
-    assert "op." not in text
-    assert "import" not in text
-
-
 def test_a_generated_migration_of_everything_runs_and_is_clean(database: DatabaseSettings, tmp_path: Path) -> None:
     scripts = shutil.copytree(ROOT / "migrations", tmp_path / "migrations", ignore=lambda *_: ["versions"])
     config = configuration(scripts, database)

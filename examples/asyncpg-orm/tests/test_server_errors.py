@@ -1,9 +1,36 @@
 """What goes wrong on PostgreSQL and in asyncpg alone."""
 
+from collections.abc import Callable
+
 import asyncpg
 import pytest
+from sqlalchemy import text
 
-from app.database import DatabaseError, SchemaChanged, ServerGone, error_codes
+from app.database import (
+    CheckViolation,
+    Database,
+    DatabaseError,
+    ExclusionViolation,
+    InvalidValue,
+    SchemaChanged,
+    ServerGone,
+    TooManyConnections,
+    Unavailable,
+    ValueTooLarge,
+    driver,
+    error_codes,
+)
+from tests import facts
+from tests.statements import run, savepoint, value
+
+MakeDatabase = Callable[..., Database]
+
+
+def said_by(error: asyncpg.PostgresError, **fields: str) -> asyncpg.PostgresError:
+    """With the fields of the server's message; what the driver raises itself has none."""
+    for name, content in fields.items():
+        setattr(error, name, content)
+    return error
 
 
 @pytest.mark.parametrize(
@@ -18,8 +45,97 @@ from app.database import DatabaseError, SchemaChanged, ServerGone, error_codes
         (asyncpg.InternalServerError("could not find pathkey item to sort"), DatabaseError),
         (asyncpg.InterfaceError("connection is closed"), ServerGone),
         (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), DatabaseError),
+        (asyncpg.InterfaceError("the server expects 1 argument for this query, 0 were passed"), DatabaseError),
+        (asyncpg.UnsupportedClientFeatureError("not here"), DatabaseError),
+        (asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"), ServerGone),
+        (said_by(asyncpg.ProtocolViolationError("query_wait_timeout"), severity_en="FATAL"), ServerGone),
+        (said_by(asyncpg.ProtocolViolationError("bind message has 1"), severity_en="ERROR"), DatabaseError),
+        (said_by(asyncpg.ConnectionFailureError("of a foreign server"), severity_en="ERROR"), Unavailable),
+        (said_by(asyncpg.TooManyConnectionsError("sorry"), severity_en="FATAL"), TooManyConnections),
+        (said_by(asyncpg.InternalServerError("out of step"), severity_en="FATAL"), ServerGone),
+        (said_by(asyncpg.InsufficientPrivilegeError("permission denied"), severity_en="ERROR"), DatabaseError),
     ],
     ids=str,
 )
 def test_an_error_is_what_it_says_of_the_server(error: Exception, kind: type[DatabaseError]) -> None:
     assert type(error_codes.classify(error)) is kind
+
+
+POSITIVE = "CREATE TEMPORARY VIEW positive AS SELECT * FROM stock WHERE number > 0 WITH CHECK OPTION"
+RAISING = "DO $$ BEGIN RAISE EXCEPTION 'sold out'; END $$"
+REFUSED: dict[str, tuple[list[str], type[DatabaseError], str | None]] = {
+    "an exclusion": (
+        [
+            "CREATE TEMPORARY TABLE booked (during int4range, EXCLUDE USING gist (during WITH &&))",
+            "INSERT INTO booked VALUES ('[1,3)'), ('[2,4)')",
+        ],
+        ExclusionViolation,
+        "booked_during_excl",
+    ),
+    "a check option": (
+        ["CREATE TEMPORARY TABLE stock (number int)", POSITIVE, "INSERT INTO positive VALUES (0)"],
+        CheckViolation,
+        None,
+    ),
+    "a word that an enum has not": (
+        ["CREATE TYPE pg_temp.mood AS ENUM ('sad')", "SELECT 'glad'::pg_temp.mood"],
+        InvalidValue,
+        None,
+    ),
+    "what a trigger raises": ([RAISING], CheckViolation, None),
+    "a division by zero": (["SELECT 1 / 0"], DatabaseError, None),
+    "a pattern that is none": (["SELECT 'a' ~ '['"], InvalidValue, None),
+    "a subquery of two rows": (["SELECT (SELECT 1 UNION SELECT 2)"], DatabaseError, None),
+    "a key that is too long": (
+        [
+            "CREATE TEMPORARY TABLE keys (key text UNIQUE)",
+            "INSERT INTO keys SELECT string_agg(md5(n::text), '') FROM generate_series(1, 1000) n",
+        ],
+        ValueTooLarge,
+        None,
+    ),
+    "JSON that is nested too deep": (["SELECT repeat('[', 1000000)::json"], ValueTooLarge, None),
+}
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which temporary tables are refused
+@pytest.mark.parametrize(("statements", "kind", "constraint"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_the_server_refuses_is_an_answer_and_leaves_the_connection(
+    probe_database: MakeDatabase, statements: list[str], kind: type[DatabaseError], constraint: str | None
+) -> None:
+    *before, refused = statements
+    async with probe_database(pool_size=1, max_overflow=0).transaction() as session:
+        id = await value(session, text(facts.SESSION_ID))
+        for statement in before:
+            await run(session, text(statement))
+        with pytest.raises(kind) as caught:
+            async with savepoint(session):
+                await run(session, text(refused.replace(":", "\\:")))
+        assert type(caught.value) is kind
+        assert caught.value.constraint == constraint
+        assert str(caught.value) == kind.title
+        assert await value(session, text(facts.SESSION_ID)) == id
+
+
+async def test_a_policy_of_row_level_security_is_a_rule_and_a_privilege_that_is_missing_is_a_bug(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    await facts.create_user(server, "tenant", "of no use")
+    await driver.scalar(server, "CREATE TABLE rented (tenant name)")
+    try:
+        await driver.scalar(server, "ALTER TABLE rented ENABLE ROW LEVEL SECURITY")
+        await driver.scalar(server, "CREATE POLICY own ON rented USING (tenant = current_user)")
+        await driver.scalar(server, "GRANT INSERT ON rented TO tenant")
+        async with probe_database().transaction() as session:
+            await run(session, text("SET LOCAL ROLE tenant"))
+            await run(session, text("INSERT INTO rented VALUES (current_user)"))
+            with pytest.raises(CheckViolation):
+                async with savepoint(session):
+                    await run(session, text("INSERT INTO rented VALUES ('somebody else')"))
+            with pytest.raises(DatabaseError) as caught:
+                async with savepoint(session):
+                    await run(session, text("DELETE FROM rented"))
+            assert type(caught.value) is DatabaseError
+    finally:
+        await driver.scalar(server, "DROP TABLE rented")
+        await facts.drop_user(server, "tenant")

@@ -9,6 +9,7 @@ from app.database.errors import AccessDenied as AccessDenied
 from app.database.errors import CheckViolation as CheckViolation
 from app.database.errors import DatabaseError as DatabaseError
 from app.database.errors import Deadlock as Deadlock
+from app.database.errors import ExclusionViolation as ExclusionViolation
 from app.database.errors import ForeignKeyViolation as ForeignKeyViolation
 from app.database.errors import InvalidValue as InvalidValue
 from app.database.errors import LockTimeout as LockTimeout
@@ -31,6 +32,8 @@ from app.database.errors import TransactionAborted as TransactionAborted
 from app.database.errors import TransactionTimeout as TransactionTimeout
 from app.database.errors import Unavailable as Unavailable
 from app.database.errors import UniqueViolation as UniqueViolation
+from app.database.errors import UnreadableValue as UnreadableValue
+from app.database.errors import ValueTooLarge as ValueTooLarge
 from app.database.metadata import metadata as metadata
 from app.database.options import IsolationLevel as IsolationLevel
 from app.database.types import UtcDateTime as UtcDateTime

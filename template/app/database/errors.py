@@ -23,6 +23,10 @@ class UniqueViolation(DatabaseError):
     status, title = 409, "A row with these values is already there"
 
 
+class ExclusionViolation(DatabaseError):
+    status, title = 409, "The row overlaps one that is already there"
+
+
 class StaleRow(DatabaseError):
     status, title = 409, "A row was changed or removed by somebody else meanwhile"
 
@@ -42,7 +46,19 @@ class NotNullViolation(InvalidValue):
 
 
 class CheckViolation(InvalidValue):
+    """A CHECK, the CHECK OPTION of a view, a policy of row-level security, or what a trigger raises."""
+
     title = "A value breaks a rule of its table"
+
+
+class ValueTooLarge(InvalidValue):
+    status, title = 413, "A value, or all of them together, is larger than the database server takes"
+
+
+class UnreadableValue(DatabaseError):
+    """What is stored is none of its type, such as MySQL's 0000-00-00: nothing that the request could help."""
+
+    title = "A stored value cannot be read"
 
 
 class Retryable(DatabaseError):

@@ -27,6 +27,13 @@ class Target:
     tls: TlsMode = "disable"
     ca: str | None = None
 
+    @property
+    def where(self) -> str:
+        """The socket, or the hosts with their ports, as a URL has them."""
+        return self.socket or ",".join(
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
+        )
+
     def ssl_context(self) -> ssl.SSLContext | None:
         """The context for a connection: None is plaintext, as the URL asked for. Raises OSError for an unusable CA."""
         return None if self.tls == "disable" else _ssl_context(self.tls, self.ca)

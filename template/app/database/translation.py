@@ -37,12 +37,15 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
 
 
 @contextmanager
-def translated(*, writing: bool) -> Iterator[None]:
-    """Raise our error instead of the library's, which becomes its cause."""
+def translated(*, writing: bool, connecting: bool = True) -> Iterator[None]:
+    """Raise our error instead of the library's, which becomes its cause.
+
+    Without `connecting` an OSError is not the database's: the driver's own have been translated where they arose.
+    """
     try:
         yield
     except Exception as error:
-        ours = translate(error, writing=writing)
+        ours = translate(error, writing=writing) if connecting or not isinstance(error, OSError) else None
         if ours is None or ours is error:
             raise
         raise ours from error

@@ -8,6 +8,10 @@ from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.database.dialect import TIMESTAMP_TYPE
+from app.database.errors import InvalidValue
+
+_OUTSIDE = "A time is outside of the years 1 to 9999 in UTC"
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # to PostgreSQL's driver
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -24,7 +28,13 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a datetime without a time zone names no instant: use datetime.now(UTC)")
-        return value.astimezone(UTC)
+        try:
+            instant = value.astimezone(UTC)
+        except OverflowError as error:
+            raise InvalidValue(_OUTSIDE) from error
+        if instant in _INFINITE:
+            raise InvalidValue(_OUTSIDE)
+        return instant
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver

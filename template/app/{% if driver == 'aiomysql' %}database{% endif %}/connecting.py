@@ -9,12 +9,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-import aiomysql
 import pymysql
 from pymysql.constants import CLIENT
 
 from app.database import errors
 from app.database.options import Options
+from app.database.raw import Connection
 from app.database.target import Target
 
 RawConnection: TypeAlias = Any  # aiomysql ships no types
@@ -29,7 +29,7 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
     ssl_context = target.ssl_context()
     host, port = target.hosts[0] if target.hosts else ("localhost", target.socket_port)
     async with asyncio.timeout(options.connect_timeout):  # aiomysql's own covers TCP, not the handshake
-        connection = await aiomysql.connect(
+        connection = Connection(
             host=host,
             port=port,
             unix_socket=target.socket,
@@ -43,6 +43,7 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
         )
         connection.opened, connection.server, connection.isolation_level = monotonic(), None, None
         try:
+            await connection._connect()  # as aiomysql.connect() does
             # aiomysql stays silently in plaintext where the server offers no TLS.
             if ssl_context and connection._writer.get_extra_info("ssl_object") is None:
                 raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
@@ -64,10 +65,11 @@ async def _set_up(connection: RawConnection, options: Options, read_only: bool) 
     await connection.query(f"""SET NAMES utf8mb4;
         SET SESSION TRANSACTION ISOLATION LEVEL {options.isolation_level}{", READ ONLY" if read_only else ""};
         SET SESSION time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'){limits};
-        {SERVER}""")
+        {SERVER}, @@max_allowed_packet""")
     while connection._result.has_next:
         await connection.next_result()
-    connection.server, connection.isolation_level = connection._result.rows[0][0], options.isolation_level
+    connection.server, connection.max_packet = connection._result.rows[0]
+    connection.isolation_level = options.isolation_level
 
 
 def is_closed(connection: RawConnection) -> bool:

@@ -1,4 +1,4 @@
-"""MySQL's and MariaDB's error numbers and PyMySQL's errors, as ours."""
+"""MySQL's and MariaDB's errors and PyMySQL's, as ours: by number, or else by SQLSTATE, as HY000 says nothing."""
 
 import re
 
@@ -6,65 +6,89 @@ import pymysql
 
 from app.database import errors
 
-# https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html, https://mariadb.com/docs/server/reference/error-codes
-_BY_NUMBER: dict[int, type[errors.DatabaseError]] = {
-    1062: errors.UniqueViolation,
-    1451: errors.ForeignKeyViolation,
-    1452: errors.ForeignKeyViolation,
-    1048: errors.NotNullViolation,
-    1364: errors.NotNullViolation,
-    3819: errors.CheckViolation,
-    4025: errors.CheckViolation,  # MariaDB
-    1264: errors.InvalidValue,
-    1292: errors.InvalidValue,
-    1366: errors.InvalidValue,
-    1406: errors.InvalidValue,
-    3140: errors.InvalidValue,
-    1213: errors.Deadlock,
-    1020: errors.SerializationFailure,  # MariaDB, innodb_snapshot_isolation
-    1412: errors.SchemaChanged,  # by a migration, after the snapshot of the transaction
-    1615: errors.SchemaChanged,
-    1205: errors.LockTimeout,
-    3572: errors.LockTimeout,  # NOWAIT on MySQL
-    1969: errors.StatementTimeout,  # MariaDB
-    3024: errors.StatementTimeout,
-    1290: errors.ReadOnlyServer,
-    1792: errors.ReadOnlyServer,
-    1040: errors.TooManyConnections,
-    1203: errors.TooManyConnections,
-    1226: errors.TooManyConnections,
-    1044: errors.AccessDenied,
-    1045: errors.AccessDenied,
-    1049: errors.AccessDenied,
-    1129: errors.AccessDenied,
-    1130: errors.AccessDenied,
-    1698: errors.AccessDenied,
-    2026: errors.AccessDenied,  # TLS
-    2059: errors.AccessDenied,  # a way of authentication that the client does not know, or not without TLS
-    1053: errors.ServerGone,
-    1317: errors.StatementTimeout,  # KILL QUERY
-    1927: errors.ServerGone,
-    2003: errors.ServerGone,
-    2006: errors.ServerGone,
-    2013: errors.ServerGone,
+# https://dev.mysql.com/doc/mysql-errors/9.7/en/server-error-reference.html,
+# https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference. What is not here is a bug, of the
+# service or of its database: 500. From 1900 on the servers give numbers of their own: what one of them has here is, on
+# the other, of an administrator's statement.
+_NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
+    errors.UniqueViolation: (1022, 1062, 1169, 1557, 1586, 1761, 1762, 1859),
+    errors.ForeignKeyViolation: (1216, 1217, 1451, 1452, 1834),
+    errors.NotNullViolation: (1048, 1263, 1364, 1423, 3673),
+    errors.CheckViolation: (1369, 3819, 4025),
+    # Of class 22 are many more. A word that an ENUM has not, collations that do not mix, characters that the column's
+    # set has not, no partition, a time zone or a pattern of regular expressions that is none, vectors.
+    errors.InvalidValue: (
+        *(1264, 1265, 1292, 1366, 1406, 1411, 1525, 1526, 1748, 1267, 1270, 1271, 1300, 1977, 3854, 3988),
+        *(1298, 3997, 1139, *range(3684, 3699), 3700, 3887, 3900, 3643, 3905, 3906, 3908, 6136, 6137, 6138),
+    ),
+    errors.ValueTooLarge: (1118, 1153, 1162, 1197, 1301, 1705, 1713, 1742, 3231),
+    errors.Deadlock: (1213, 1614, 3058, 3132),
+    errors.SerializationFailure: (1020, 3101),  # 1020: MariaDB, innodb_snapshot_isolation
+    errors.SchemaChanged: (1412, 1615),  # 1412: by a migration, after the snapshot of the transaction
+    errors.LockTimeout: (1205, 1689, 3133, 3572),
+    errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
+    # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.
+    errors.ReadOnlyServer: (1015, 1036, 1290, 1792, 1836, 1874, 1881, 3100, 3989),
+    # Shut down, killed, offline, and what the client says itself.
+    errors.ServerGone: (
+        *(1053, 1077, 1079, 1927, 3032, 3168, 3169, 4031, 4081, 4082, 6400),
+        *(2002, 2003, 2005, 2006, 2012, 2013, 2014, 2027, 2055),
+    ),
+    errors.TooManyConnections: (1040, 1135, 1203, 1226),
+    # No disk, no memory, no place for a lock or a transaction; a group whose primary changes.
+    errors.Unavailable: (
+        *(1021, 1037, 1038, 1041, 1114, 1206, 1297, 1637, 3015, 3019, 3044, 3675, 3950, 3985),
+        *(3781, 3782, 3783, 3797, 3798),
+    ),
+    # 1820, 1862: the password has expired; 3118, 3955, 4150, 4151: the account is locked; 2026, 3159: TLS.
+    errors.AccessDenied: (
+        *(1044, 1045, 1049, 1129, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 3118, 3159, 3879, 3955, 4150, 4151),
+        *(2026, 2059, 2061, 6126, 6127),
+    ),
+    # Out of their class: a name that is ambiguous, a division by zero.
+    errors.DatabaseError: (1052, 1365),
 }
-_CONSTRAINT = re.compile(r"for key '(?:.*\.)?([^'.]+)'$|CONSTRAINT `([^`]+)`|[Cc]onstraint [`']([^`']+)[`']")
+_BY_NUMBER = {number: kind for kind, numbers in _NUMBERS.items() for number in numbers}
+_BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
+    "08": errors.ServerGone,
+    "22": errors.InvalidValue,
+    "23": errors.CheckViolation,
+    "28": errors.AccessDenied,
+    "40": errors.SerializationFailure,
+    "45": errors.CheckViolation,  # SIGNAL: how a trigger says a rule
+}
+# Numbers that mean what they mean here only with these words: other options, another server's number.
+_ONLY_SAYING = {1015: "errno: 165", 1290: "read-only", 4081: "Connection closed", 4082: "Connection closed"}
+# The message also holds the row's values: nothing but the constraint's name may leave.
+_CONSTRAINT = {
+    errors.UniqueViolation: re.compile(r"for key '(?:.*\.)?([^'.]+)'$"),
+    errors.ForeignKeyViolation: re.compile(r"CONSTRAINT `([^`]+)`"),
+    errors.CheckViolation: re.compile(r"(?:^CONSTRAINT|^Check constraint) [`']([^`']+)[`']"),
+}
 
 
 def classify(error: BaseException) -> errors.DatabaseError | None:
     """Our error for the driver's, or None for one that is not the database's."""
     if isinstance(error, pymysql.MySQLError):
         number, message = (*error.args, "", "")[:2]
-        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):  # of the client's own making
-            if isinstance(error, pymysql.err.ProgrammingError):  # a value that SQL cannot write
-                return errors.InvalidValue()
-            return errors.ServerGone()  # not connected, or the protocol is out of step
-        kind = _BY_NUMBER.get(number, errors.DatabaseError)
-        # The message also holds the row's values: nothing but the constraint's name may leave.
-        found = _CONSTRAINT.search(str(message)) if kind.status in (409, 422) else None
-        return kind(constraint=next(filter(None, found.groups())) if found else None)
+        if not isinstance(number, int) or isinstance(error, pymysql.err.InterfaceError):
+            return _of_the_client(error)
+        if _ONLY_SAYING.get(number, "") not in message:
+            return errors.DatabaseError()
+        state = getattr(error, "sqlstate", None) or "HY000"  # a client's own error has none
+        kind = _BY_NUMBER.get(number) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
+        found = _CONSTRAINT[kind].search(str(message)) if kind in _CONSTRAINT else None
+        return kind(constraint=found[1] if found else None)
     if isinstance(error, UnicodeEncodeError):  # half of a surrogate pair: nothing was sent
         return errors.InvalidValue()
     if isinstance(error, OSError):  # TimeoutError and ConnectionError among them
         return errors.ServerGone()
     return None
+
+
+def _of_the_client(error: pymysql.MySQLError) -> errors.DatabaseError:
+    if "can not be used with MySQL" in str(error):  # NaN, or an infinity
+        return errors.InvalidValue()
+    if isinstance(error, pymysql.err.InterfaceError | pymysql.err.OperationalError | pymysql.err.InternalError):
+        return errors.ServerGone()  # not connected, or the protocol is out of step
+    return errors.DatabaseError()

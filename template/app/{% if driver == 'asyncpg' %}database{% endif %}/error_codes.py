@@ -1,4 +1,4 @@
-"""PostgreSQL's error codes and asyncpg's errors, as ours."""
+"""PostgreSQL's error codes and asyncpg's errors, as ours: by the class of the code, then by what stands out of it."""
 
 import re
 
@@ -6,26 +6,44 @@ import asyncpg
 
 from app.database import errors
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html; a class of codes stands by its first two characters
+# https://www.postgresql.org/docs/current/errcodes-appendix.html; a class of codes stands by its first two characters.
+# What is not here is a bug, of the service or of its database: 500.
 _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
-    "23505": errors.UniqueViolation,
-    "23503": errors.ForeignKeyViolation,
+    "08": errors.ServerGone,
+    "08P01": errors.DatabaseError,  # two that speak the protocol differently; a pooler that says so closes as well
+    "22": errors.InvalidValue,
+    "22012": errors.DatabaseError,  # a division by zero: no column would take another value
+    "2200H": errors.DatabaseError,  # a sequence has come to its end
+    "22P04": errors.DatabaseError,  # of COPY's format, which is the driver's
+    "23": errors.CheckViolation,
     "23001": errors.ForeignKeyViolation,
     "23502": errors.NotNullViolation,
-    "23514": errors.CheckViolation,
-    "22": errors.InvalidValue,
-    "40001": errors.SerializationFailure,
-    "40P01": errors.Deadlock,
-    "55P03": errors.LockTimeout,
-    "57014": errors.StatementTimeout,
+    "23503": errors.ForeignKeyViolation,
+    "23505": errors.UniqueViolation,
+    "23P01": errors.ExclusionViolation,
     "25006": errors.ReadOnlyServer,
     "25P02": errors.TransactionAborted,
-    "53300": errors.TooManyConnections,
-    "08": errors.ServerGone,
+    "25P03": errors.ServerGone,  # idle_in_transaction_session_timeout
+    "25P04": errors.ServerGone,  # transaction_timeout
     "28": errors.AccessDenied,
     "3D000": errors.AccessDenied,
+    "40": errors.SerializationFailure,
+    "40002": errors.DatabaseError,  # by a constraint: it would come again
+    "40003": errors.DatabaseError,  # nobody knows whether it was done, so it is not done again
+    "40P01": errors.Deadlock,
+    "44": errors.CheckViolation,  # WITH CHECK OPTION
+    "53": errors.Unavailable,  # no disk, no memory
+    "53300": errors.TooManyConnections,
+    "54": errors.ValueTooLarge,  # for an index, an array; JSON that is nested too deep
+    "54011": errors.DatabaseError,  # too many columns or arguments: of a statement
+    "54023": errors.DatabaseError,
+    "55P03": errors.LockTimeout,
     "57": errors.ServerGone,
-    "25P03": errors.ServerGone,  # idle_in_transaction_session_timeout
+    "57014": errors.StatementTimeout,
+    "58": errors.Unavailable,  # the server's disk
+    "HV001": errors.Unavailable,  # of a foreign server
+    "HV00N": errors.Unavailable,
+    "P0001": errors.CheckViolation,  # RAISE: how a trigger says a rule; what must never be is an ASSERT, P0004
 }
 # A plan, or the driver's idea of a type, that is older than a migration.
 _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
@@ -37,18 +55,28 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
     if isinstance(error, _OUTDATED):
         return errors.SchemaChanged()
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        if state == "XX000" and _TYPE_IS_GONE.search(str(error)):
-            return errors.SchemaChanged()
-        kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
-        return kind(constraint=getattr(error, "constraint_name", None))
+        return _kind(error)(constraint=error.constraint_name)
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return errors.Unavailable("None of the hosts that answer has the wanted part: is there a primary?")
     if isinstance(error, asyncpg.InterfaceError):
-        if isinstance(error, ValueError):  # asyncpg's own DataError: a parameter that the protocol cannot carry
-            return errors.InvalidValue()
         return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
     if isinstance(error, asyncpg.InternalClientError):
         # What a terminated session still said puts the protocol out of step; the others say nothing of the server.
         return errors.ServerGone() if "protocol" in str(error) else errors.DatabaseError()
     return errors.ServerGone() if isinstance(error, OSError) else None
+
+
+def _kind(error: asyncpg.PostgresError) -> type[errors.DatabaseError]:
+    state = error.sqlstate or ""
+    if state == "XX000" and _TYPE_IS_GONE.search(str(error)):
+        return errors.SchemaChanged
+    if isinstance(error, asyncpg.DataError) and isinstance(error.__cause__, TypeError | AttributeError):
+        return errors.DatabaseError  # asyncpg's own: an int for a text column, which no client can have sent
+    if state == "42501" and error.server_source_function == "ExecWithCheckOptions":
+        return errors.CheckViolation  # a policy of row-level security; the others are privileges that were not granted
+    kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
+    if error.severity_en in ("FATAL", "PANIC"):  # after which the server closes the connection
+        return kind if issubclass(kind, errors.Unavailable) else errors.ServerGone
+    if kind is errors.ServerGone and error.severity_en == "ERROR":  # of another server, by dblink or a foreign table
+        return errors.Unavailable
+    return kind

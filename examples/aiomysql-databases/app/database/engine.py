@@ -38,8 +38,8 @@ class Engine:
 
     def __init__(self) -> None:
         url = f"{URL.get_backend_name()}+service://"
-        self.sqlalchemy = create_async_engine(url, poolclass=NullPool).sync_engine
-        self._dialect: Any = self.sqlalchemy.dialect
+        self.sqlalchemy = create_async_engine(url, poolclass=NullPool, hide_parameters=True).sync_engine
+        self.dialect: Any = self.sqlalchemy.dialect
         self._compiled: LRUCache[Any, Compiled] = LRUCache(STATEMENTS)
         self._stub = self.connection(None)
         self._knows_server = False
@@ -50,9 +50,9 @@ class Engine:
     async def prepare(self, raw: driver.RawConnection) -> None:
         """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
         if not self._knows_server:
-            await greenlet_spawn(self._dialect.initialize, Connection(self.sqlalchemy, NewConnection(raw)))
+            await greenlet_spawn(self.dialect.initialize, Connection(self.sqlalchemy, NewConnection(raw)))
             self._knows_server = True
-        await driver.prepare(raw, self._dialect)
+        await driver.prepare(raw, self.dialect)
 
     async def ready(self, unit: Unit) -> None:
         """What is compiled depends on the server."""
@@ -69,12 +69,12 @@ class Engine:
         if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
             return await self.execute_by_connection(unit, query, values, send)
         compiled, extracted, named, hit = query._compile_w_cache(
-            self._dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
+            self.dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
         )
         if not _is_one_statement(compiled):
             return await self.execute_by_connection(unit, query, values, send)
-        context = self._dialect.execution_ctx_cls._init_compiled(
-            self._dialect,
+        context = self.dialect.execution_ctx_cls._init_compiled(
+            self.dialect,
             self._stub,
             self._stub.connection,
             options,

@@ -27,8 +27,8 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
     errors.SchemaChanged: (1412, 1615),  # 1412: by a migration, after the snapshot of the transaction
     errors.LockTimeout: (1205, 1689, 3133, 3572),
     errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
-    # A replica, InnoDB itself, a schema that is moved, a group that has no majority; 1290: see below.
-    errors.ReadOnlyServer: (1036, 1290, 1792, 1836, 1874, 1881, 3100, 3989),
+    # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.
+    errors.ReadOnlyServer: (1015, 1036, 1290, 1792, 1836, 1874, 1881, 3100, 3989),
     # Shut down, killed, offline, and what the client says itself.
     errors.ServerGone: (
         *(1053, 1077, 1079, 1927, 3032, 3168, 3169, 4031, 4081, 4082, 6400),
@@ -58,7 +58,7 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "45": errors.CheckViolation,  # SIGNAL: how a trigger says a rule
 }
 # Numbers that mean what they mean here only with these words: other options, another server's number.
-_ONLY_SAYING = {1290: "read-only", 4081: "Connection closed", 4082: "Connection closed"}
+_ONLY_SAYING = {1015: "errno: 165", 1290: "read-only", 4081: "Connection closed", 4082: "Connection closed"}
 # The message also holds the row's values: nothing but the constraint's name may leave.
 _CONSTRAINT = {
     errors.UniqueViolation: re.compile(r"for key '(?:.*\.)?([^'.]+)'$"),

@@ -10,6 +10,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from app.database.dialect import TIMESTAMP_TYPE
 from app.database.errors import InvalidValue
 
+_OUTSIDE = "A time is outside of the years 1 to 9999 in UTC"
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # to PostgreSQL's driver
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant, exact to the microsecond: aware in, UTC out. A naive value is refused, for it names no instant."""
@@ -26,9 +29,12 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError("a datetime without a time zone names no instant: use datetime.now(UTC)")
         try:
-            return value.astimezone(UTC)
-        except OverflowError as error:  # in UTC it is before the year 1 or after 9999
-            raise InvalidValue("A time is outside of the years 1 to 9999 in UTC") from error
+            instant = value.astimezone(UTC)
+        except OverflowError as error:
+            raise InvalidValue(_OUTSIDE) from error
+        if instant in _INFINITE:
+            raise InvalidValue(_OUTSIDE)
+        return instant
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver

@@ -89,7 +89,7 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
         async with session._operation:
             session._in_operation = task
             try:
-                with translated(writing=session._unit.writes):
+                with translated(writing=session._unit.writes, connecting=False):
                     return await operation(self, *arguments, **options)
             finally:
                 session._in_operation = None

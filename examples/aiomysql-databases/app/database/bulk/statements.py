@@ -3,24 +3,30 @@
 Not LOAD DATA: it is faster by half, but it cuts, zeroes and skips what does not fit, without an error.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Table
+import pymysql
+from sqlalchemy import Column, Table
 
 from app.database import driver
-from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
+from app.database.bulk.staging import NUMBER, table_for
 from app.database.bulk.unit import execute
+from app.database.errors import StatementRefused
 from app.database.rows import Ran
 from app.database.unit import Unit
 
 PACKET = 1_000_000  # bytes; servers take 4 MiB or more (max_allowed_packet)
+INDEXED = 191  # characters of four bytes that every index takes
+_PRIVILEGES = (1044, 1142)
 
 
-async def insert(unit: Unit, table: Table, batch: Batch) -> None:
-    head = insert_into(table, batch)
+async def insert(unit: Unit, batch: Batch) -> None:
+    head = insert_into(batch)
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
         await driver.finish_stream(raw)  # the rows may come from one
@@ -31,8 +37,8 @@ async def insert(unit: Unit, table: Table, batch: Batch) -> None:
     await unit.run(head, (), send)
 
 
-def insert_into(table: Table, batch: Batch) -> str:
-    return f"INSERT INTO {dialect.identifier_preparer.format_table(table)} ({names(batch.columns)}) VALUES "
+def insert_into(batch: Batch) -> str:
+    return f"INSERT INTO {batch.table_name()} ({batch.names()}) VALUES " % ()  # SQLAlchemy doubles a % in a name
 
 
 def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
@@ -42,7 +48,7 @@ def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
     size = 0
     for row in batch.rows():
         text = f"({','.join(map(escape, row))})"
-        length = len(text) if text.isascii() else len(text.encode(errors="surrogateescape"))
+        length = len(text) if text.isascii() else len(text.encode(errors="replace"))
         if values and size + length > PACKET:
             yield values
             values, size = [], 0
@@ -52,17 +58,46 @@ def packets(raw: driver.RawConnection, batch: Batch) -> Iterator[list[str]]:
 
 
 @asynccontextmanager
-async def staged(unit: Unit, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
-    """The rows in a temporary table, whose columns have the types of the table's own."""
-    staging, source = batch.staging(), dialect.identifier_preparer.format_table(batch.table)
+async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Table]:
+    """An empty temporary table whose columns have the types of the table's own."""
     # With no index, a join without statistics compares each row of one table with each of the other.
-    create = f"CREATE TEMPORARY TABLE {staging.name} (INDEX ({names(keys)})) AS SELECT {names(batch.columns)}"
+    parts, whole = _index(batch, unique)
+    staging = table_for(batch, unique if whole else ())
+    selected = f"SELECT 0 AS {NUMBER}, {batch.names()} FROM {batch.table_name()} LIMIT 0"
     before = unit.keeps_state(True)  # it would outlive the transaction; neither this nor its creation ends one
     try:
-        await execute(unit, f"{create} FROM {source} LIMIT 0")
-        await insert(unit, staging, batch)
+        create = (
+            f"CREATE TEMPORARY TABLE {staging.name} ({NUMBER} BIGINT PRIMARY KEY{parts}) ENGINE=InnoDB AS {selected}"
+        )
+        await unit.run(create, (), _create, own=True)
         yield staging
     finally:
         with suppress(Exception):
             await execute(unit, f"DROP TEMPORARY TABLE {staging.name}")
             unit.keeps_state(before)
+
+
+async def _create(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    try:
+        return await driver.run_text(raw, statement, ())
+    except pymysql.MySQLError as error:
+        if error.args[0] in _PRIVILEGES:
+            raise StatementRefused("bulk_update needs the privilege CREATE TEMPORARY TABLES: GRANT it") from error
+        raise
+
+
+def _index(batch: Batch, columns: Columns) -> tuple[str, bool]:
+    """Of the columns that can be in one, and of long ones as much as it takes; whether that is all of them."""
+    parts = [_part(batch, column) for column in columns]
+    whole = parts == [batch.names([column]) for column in columns]
+    listed = ", ".join(filter(None, parts))
+    return f", {'UNIQUE ' * whole}INDEX ({listed})" if listed else "", whole
+
+
+def _part(batch: Batch, column: Column[Any]) -> str:
+    kind = batch.dialect.type_compiler_instance.process(column.type)
+    length = re.search(r"(?:CHAR|BINARY)\((\d+)\)", kind)
+    if "JSON" in kind:
+        return ""
+    is_long = "TEXT" in kind or "BLOB" in kind or (length and int(length[1]) > INDEXED)
+    return batch.names([column]) + (f"({INDEXED})" if is_long else "")

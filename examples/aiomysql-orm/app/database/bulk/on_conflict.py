@@ -10,7 +10,7 @@ import pymysql
 from sqlalchemy import Column
 
 from app.database import driver
-from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
 from app.database.bulk.statements import insert_into, packets
 from app.database.errors import UniqueViolation
@@ -24,7 +24,7 @@ _OUT_OF_RANGE = 1690
 async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
     keyed = [None not in key for key in batch.keys(keys)]
-    head, tail = insert_into(batch.table, batch), _on_duplicate_key(batch, keys, update, touch)
+    head, tail = insert_into(batch), _on_duplicate_key(batch, keys, update, touch)
     inserted = updated = 0
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
@@ -55,14 +55,12 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
 
 def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Columns) -> str:
     """Assignments take effect from left to right, so what depends on old values comes first."""
-    quote = dialect.identifier_preparer.quote
-    table = dialect.identifier_preparer.format_table(batch.table)
 
     def old(column: Column[Any]) -> str:
-        return f"{table}.{quote(column.name)}"
+        return f"{batch.table_name()}.{batch.names([column])}"
 
     def new(column: Column[Any]) -> str:  # each server reads its own comment; MySQL would warn of VALUES()
-        return f"/*!80020 given.{quote(column.name)} *//*M! VALUES({quote(column.name)}) */"
+        return f"/*!80020 given.{batch.names([column])} *//*M! VALUES({batch.names([column])}) */"
 
     meant = " AND ".join(f"COALESCE({old(key)} = {new(key)}, FALSE)" for key in keys)
     same = " AND ".join(f"{old(column)} <=> {new(column)}" for column in update)
@@ -71,4 +69,4 @@ def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Colum
     assignments = [f"{old(key)} = IF(~0 + (NOT ({meant})), {old(key)}, {old(key)})"]
     assignments += [f"{old(column)} = IF({same}, {old(column)}, {new(column)})" for column in touch]
     assignments += [f"{old(column)} = {new(column)}" for column in update]
-    return f" /*!80020 AS given */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}"
+    return f" /*!80020 AS given */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}" % ()

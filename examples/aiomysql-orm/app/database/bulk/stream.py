@@ -10,7 +10,7 @@ from typing import Any
 import stamina
 from sqlalchemy import Select, and_, or_
 
-from app.database.bulk.columns import Columns, is_unique
+from app.database.bulk.columns import Columns, key_of, rows_of
 from app.database.database import Database
 from app.database.errors import Unavailable
 
@@ -27,7 +27,8 @@ async def stream(
     it may use the replica. Raises ValueError for a key that is not unique, else the errors of a SELECT; while the
     database is unavailable, a page that is not the first is asked for again for some seconds.
     """
-    if not is_unique(key):
+    unique = key_of(key)
+    if unique is None or rows_of(unique) is not None:
         raise ValueError(f"{', '.join(column.key for column in key)} is no key of {key[0].table.name}")
     ordered = query.order_by(None).order_by(*key).limit(page)
     last: tuple[Any, ...] = ()

@@ -1,50 +1,78 @@
-"""UPDATE of many rows to values of their own: they are put into a temporary table, and one statement joins it."""
+"""UPDATE of many rows to values of their own: they are put into a temporary table, and a statement joins it."""
 
 from functools import partial
 from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import Table, func, literal_column, select, type_coerce
 from sqlalchemy import update as update_of
+from sqlalchemy.types import NullType
 
 from app.database.backend import Session
-from app.database.bulk.columns import Columns, Names, Target, chosen, dialect
+from app.database.bulk.columns import Columns, Names, Target, chosen, key_of
 from app.database.bulk.rows import Batch, Rows, batches
-from app.database.bulk.statements import staged
+from app.database.bulk.staging import NUMBER, numbered
+from app.database.bulk.statements import insert, staged
 from app.database.bulk.unit import all_or_nothing, apply, execute
-from app.database.errors import InvalidValue
+from app.database.errors import InvalidValue, UniqueViolation
 from app.database.unit import Unit
+
+
+class _Doubled(InvalidValue):
+    pass
 
 
 async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Names) -> int:
     """Set the columns of each row where the columns of `key` are its; returns how many rows of the table matched.
 
-    `rows` as for bulk_insert; what Python makes at an update (`onupdate`) is added. The keys of all rows stay in
-    memory. Raises InvalidValue, with `row`, for a key that is None or that came before, else the errors of an UPDATE;
-    then none is updated.
+    `rows` as for bulk_insert; what is made at an update (`onupdate`) is added. Raises InvalidValue, with `row`, for a
+    key that is None or that the server takes for that of an earlier row, else the errors of an UPDATE; then none is
+    updated.
     """
     keys = chosen(target, key)
-    seen: set[tuple[Any, ...]] = set()
-    matched = 0
-    async with all_or_nothing(session) as unit:
-        async for batch in batches(target, rows, defaults="onupdate"):
-            _check_keys(batch, keys, seen)
-            matched += await apply(unit, batch, partial(_update, keys))
-    return matched
+    async with all_or_nothing(session) as (unit, dialect):
+        given = batches(dialect, target, rows, defaults="onupdate")
+        async for first in given:
+            first.keys(keys)  # that the rows have them
+            if not set(first.columns) - set(keys):
+                raise ValueError("the rows have nothing to set beside their key")
+            async with staged(unit, first, keys) as staging:
+                matched = await _apply(unit, first, staging, keys)
+                async for batch in given:
+                    matched += await _apply(unit, batch, staging, keys)
+            return matched
+    return 0
 
 
-def _check_keys(batch: Batch, keys: Columns, seen: set[tuple[Any, ...]]) -> None:
-    if not set(batch.columns) - set(keys):
-        raise ValueError("the rows have nothing to set beside their key")
+async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns) -> int:
     for number, value in zip(batch.numbers, batch.keys(keys), strict=True):
         if None in value:
             raise InvalidValue(f"Row {number} has no key", row=number)
-        if value in seen:
-            raise InvalidValue(f"Row {number} has the key of an earlier row", row=number)
-        seen.add(value)
+    try:
+        return await apply(unit, batch, partial(_update, staging, keys))
+    except _Doubled as error:
+        raise InvalidValue(f"Row {error.row} has the key of an earlier row", row=error.row) from error
 
 
-async def _update(keys: Columns, unit: Unit, batch: Batch) -> int:
-    async with staged(unit, batch, keys) as given:
-        values = {column.name: given.c[column.name] for column in batch.columns if column not in keys}
-        joined = and_(*(column == given.c[column.name] for column in keys))
-        return await execute(unit, str(update_of(batch.table).values(values).where(joined).compile(dialect=dialect)))
+async def _update(staging: Table, keys: Columns, unit: Unit, batch: Batch) -> int:
+    number, given = staging.c[NUMBER], [staging.c[key.name] for key in keys]
+    try:
+        await insert(unit, numbered(batch, staging))
+    except UniqueViolation as error:
+        raise _Doubled from error
+    if key_of(given) is None:
+        await _refuse_doubles(unit, batch, staging, given)
+    values: dict[Any, Any] = {c: staging.c[c.name] for c in batch.columns if c not in set(keys)}
+    joined = [one == type_coerce(key, NullType()) for one, key in zip(given, keys, strict=True)]
+    span: Any = [literal_column(str(batch.numbers[end])) for end in (0, -1)]
+    statement = update_of(batch.table).values(values).where(*joined, number.between(*span))
+    return await execute(unit, str(statement.compile(dialect=batch.dialect)))
+
+
+async def _refuse_doubles(unit: Unit, batch: Batch, staging: Table, given: Columns) -> None:
+    """Of keys that no unique index can have, by the server's own comparison."""
+    place = func.row_number().over(partition_by=given, order_by=staging.c[NUMBER])
+    each = select(staging.c[NUMBER], place.label("place")).subquery("each_row")
+    query = select(func.min(each.c[NUMBER])).where(each.c.place > literal_column("1"))
+    ((row,),) = (await unit.run(str(query.compile(dialect=batch.dialect)), (), own=True)).rows
+    if row is not None:
+        raise _Doubled(row=row)

@@ -4,36 +4,64 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 from sqlalchemy import Table
 
 from app.database import driver
-from app.database.bulk.columns import Columns, dialect, names
+from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
-from app.database.bulk.unit import execute
-from app.database.errors import InvalidValue
+from app.database.bulk.staging import NUMBER, table_for
+from app.database.bulk.unit import ByInsert, execute
+from app.database.errors import DatabaseError, InvalidValue, StatementRefused
 from app.database.rows import Ran
 from app.database.unit import Unit
 
 
-async def insert(unit: Unit, table: Table, batch: Batch) -> None:
-    columns = [column.name for column in batch.columns]
+async def insert(unit: Unit, batch: Batch) -> None:
+    if batch.by_insert:
+        places = ", ".join(f"${number}" for number in range(1, len(batch.columns) + 1))
+        statement = f"INSERT INTO {batch.table_name()} ({batch.names()}) VALUES ({places})"
+        await unit.run(statement, list(batch.rows()), _insert_each)
+        return
+    columns, table = [column.name for column in batch.columns], batch.table
 
     async def copy(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
         try:
             await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=batch.rows())
-        except (TypeError, ValueError, ArithmeticError) as error:  # of the encoding; asyncpg names it elsewhere only
+        except (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError) as error:  # row-level security, a view
+            raise ByInsert from error
+        except asyncpg.InternalClientError as error:
+            if "binary format" not in str(error):  # which asyncpg has for the types that it knows
+                raise
+            raise ByInsert from error
+        except (TypeError, AttributeError) as error:  # asyncpg names errors of the encoding elsewhere only
+            raise DatabaseError from error
+        except (ValueError, ArithmeticError) as error:
             raise InvalidValue from error
         return Ran((), None, len(batch))
 
-    await unit.run(f"COPY {table.fullname} FROM STDIN", (), copy)
+    await unit.run(f"COPY {batch.table_name()} FROM STDIN", (), copy)
+
+
+async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    plan = await raw.prepare(statement)  # anew: the types are those of the table that has this name now
+    await plan.executemany(arguments)
+    return Ran((), None, len(arguments))
 
 
 @asynccontextmanager
-async def staged(unit: Unit, batch: Batch, keys: Columns) -> AsyncIterator[Table]:
-    """The rows in a temporary table, whose columns have the types of the table's own. Joins by `keys` need no index."""
-    staging, source = batch.staging(), dialect.identifier_preparer.format_table(batch.table)
-    selected = f"SELECT {names(batch.columns)} FROM {source}"
-    await execute(unit, f"CREATE TEMPORARY TABLE {staging.name} ON COMMIT DROP AS {selected} WITH NO DATA")
-    await insert(unit, staging, batch)
+async def staged(unit: Unit, batch: Batch, unique: Columns = ()) -> AsyncIterator[Table]:
+    """An empty temporary table whose columns have the types of the table's own."""
+    staging = table_for(batch, unique)
+    index = f"; CREATE UNIQUE INDEX ON {staging.name} ({batch.names(unique)})" if unique else ""
+
+    async def create(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+        try:
+            return await driver.run_text(raw, statement + index)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise StatementRefused("It needs TEMPORARY on the database and SELECT on the table: GRANT them") from error
+
+    selected = f"SELECT 0::bigint AS {NUMBER}, {batch.names()} FROM {batch.table_name()} WITH NO DATA"
+    await unit.run(f"CREATE TEMPORARY TABLE {staging.name} ON COMMIT DROP AS {selected}", (), create, own=True)
     yield staging
     await execute(unit, f"DROP TABLE {staging.name}")  # after an error the savepoint's rollback does it

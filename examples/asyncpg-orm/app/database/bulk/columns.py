@@ -1,20 +1,14 @@
-"""Which columns are meant, by the names that rows use, of a table or a mapped class; how statements write them."""
+"""Which columns are meant, by the names that rows use, of a table or a mapped class, and what makes them unique."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, PrimaryKeyConstraint, Table, UniqueConstraint, inspect, make_url
-from sqlalchemy.engine import Dialect
-
-from app.database.dialect import DIALECT
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint, inspect
 
 Target: TypeAlias = Table | type[Any]
 Names: TypeAlias = str | Sequence[str]
 Columns: TypeAlias = Sequence[Column[Any]]
-
-# To encode values and to quote names. "named": a % in a name stays a %.
-_dialect_of_driver: Any = make_url(f"{DIALECT}://").get_dialect()
-dialect: Dialect = _dialect_of_driver(paramstyle="named", dbapi=_dialect_of_driver.import_dbapi())
+Key: TypeAlias = PrimaryKeyConstraint | UniqueConstraint | Index
 
 
 def columns_of(target: Target) -> tuple[Table, dict[str, Column[Any]]]:
@@ -35,14 +29,14 @@ def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:
     return tuple(columns[name] for name in wanted)
 
 
-def names(columns: Iterable[Column[Any]]) -> str:
-    """As they stand in a statement."""
-    return ", ".join(dialect.identifier_preparer.quote(column.name) for column in columns)
-
-
-def is_unique(columns: Columns) -> bool:
-    """Whether the table says that these columns together are unique."""
+def key_of(columns: Columns) -> Key | None:
+    """What says that these columns together are unique; an index of expressions says nothing of columns."""
     table, together = columns[0].table, {column.name for column in columns}
-    keys = [c.columns for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
-    keys += [index.columns for index in table.indexes if index.unique]
-    return any({column.name for column in key} == together for key in keys)
+    keys: list[Key] = [c for c in table.constraints if isinstance(c, PrimaryKeyConstraint | UniqueConstraint)]
+    keys += [i for i in table.indexes if i.unique and all(isinstance(e, Column) for e in i.expressions)]
+    return next((key for key in keys if {column.name for column in key.columns} == together), None)
+
+
+def rows_of(key: Key) -> Any:
+    """The condition of the rows that a partial index of PostgreSQL has; None for all of them."""
+    return key.dialect_options["postgresql"]["where"] if isinstance(key, Index) else None

@@ -16,10 +16,10 @@ async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
     makes are added. Raises ValueError for a row with other names, else the errors of an INSERT, whose `row` is the
     index of the row at fault; then none is inserted.
     """
-    async with all_or_nothing(session) as unit:
-        return sum([await apply(unit, batch, _insert) async for batch in batches(target, rows)])
+    async with all_or_nothing(session) as (unit, dialect):
+        return sum([await apply(unit, batch, _insert) async for batch in batches(dialect, target, rows)])
 
 
 async def _insert(unit: Unit, batch: Batch) -> int:
-    await insert(unit, batch.table, batch)
+    await insert(unit, batch)
     return len(batch)

@@ -1,45 +1,64 @@
 """INSERT ... ON CONFLICT of many rows, from a temporary table."""
 
+import re
 from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnElement, Text, cast, func, literal_column, or_, select
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import Column, ColumnElement, Text, cast, func, literal_column, or_, select, type_coerce
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.types import NullType
 
-from app.database.bulk.columns import Columns, dialect
+from app.database.bulk.columns import Columns, key_of, rows_of
 from app.database.bulk.rows import Batch
+from app.database.bulk.staging import numbered
+from app.database.bulk.statements import insert as insert_rows
 from app.database.bulk.statements import staged
-from app.database.errors import DatabaseError, UniqueViolation
+from app.database.errors import DatabaseError, StatementRefused, UniqueViolation
 from app.database.unit import Unit
 
-_CARDINALITY_VIOLATION = "21000"
+_WITHOUT_EQUALITY = re.compile(r"(?:JSON|XML|POINT|LINE|PATH|POLYGON|XID)\b")
+_CARDINALITY_VIOLATION, _NO_SYSTEM_COLUMN = "21000", "0A000"
 
 
 async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
-    async with staged(unit, batch, keys) as given:
-        inserting = insert(batch.table).from_select([c.name for c in batch.columns], select(given), False)
+    key = key_of(keys)
+    target: Any = {"index_elements": list(keys), "index_where": None if key is None else rows_of(key)}
+    async with staged(unit, batch) as staging:
+        await insert_rows(unit, numbered(batch, staging))
+        given = select(*(staging.c[column.name] for column in batch.columns))
+        inserting = insert(batch.table).from_select([c.key for c in batch.columns], given, False)
         if update:
             inserting = inserting.on_conflict_do_update(
-                index_elements=list(keys),
-                set_={column.name: inserting.excluded[column.name] for column in (*update, *touch)},
-                where=or_(*(_differ(column, inserting.excluded[column.name]) for column in update)),
+                set_={column.key: inserting.excluded[column.key] for column in (*update, *touch)},
+                where=or_(*(_differ(batch, column, inserting.excluded[column.key]) for column in update)),
+                **target,
             )
         else:
-            inserting = inserting.on_conflict_do_nothing(index_elements=list(keys))
-        # A row that is new was never locked or deleted by a transaction; from PostgreSQL 18 on, `old IS NULL` says so.
-        done = inserting.returning(literal_column("xmax = 0").label("is_new")).cte("done")
-        counts = select(func.count().filter(done.c.is_new), func.count().filter(~done.c.is_new))
-        text = str(counts.select_from(done).compile(dialect=dialect))
+            inserting = inserting.on_conflict_do_nothing(**target)
+        done = inserting.returning(literal_column(_is_new(batch, keys)).label("is_new")).cte("done")
+        counts = select(func.count().filter(done.c.is_new), func.count().filter(~done.c.is_new)).select_from(done)
+        text = str(counts.compile(dialect=batch.dialect, compile_kwargs={"literal_binds": True}))
         try:
             ((inserted, updated),) = (await unit.run(text, ())).rows
-        except DatabaseError as error:  # by a collation, say, that ignores case
-            if getattr(error.__cause__, "sqlstate", None) == _CARDINALITY_VIOLATION:
+        except DatabaseError as error:
+            state = getattr(error.__cause__, "sqlstate", None)
+            if state == _CARDINALITY_VIOLATION:  # by a collation, say, that ignores case
                 raise UniqueViolation("Two of the rows have keys that the server takes for the same") from error
+            if state == _NO_SYSTEM_COLUMN:
+                raise StatementRefused("upsert counts the rows of a partitioned table from PostgreSQL 18 on") from error
             raise
         return inserted, updated
 
 
-def _differ(old: Column[Any], new: ColumnElement[Any]) -> ColumnElement[bool]:
-    if isinstance(old.type, JSON) and not isinstance(old.type, JSONB):  # json has no equality
-        return cast(old, Text).is_distinct_from(cast(new, Text))
-    return old.is_distinct_from(new)
+def _is_new(batch: Batch, keys: Columns) -> str:
+    """Of a row that is returned."""
+    if batch.dialect.server_version_info >= (18,):  # type: ignore[operator]
+        return f"old.{batch.names(keys[:1])} IS NULL"
+    return "xmax = 0"  # a new row was never locked or deleted by a transaction; a partitioned table shows none
+
+
+def _differ(batch: Batch, old: Column[Any], new: Any) -> ColumnElement[bool]:
+    """By the operators of the server's own type."""
+    without = _WITHOUT_EQUALITY.match(batch.dialect.type_compiler_instance.process(old.type))
+    values = [cast(side, Text) if without else type_coerce(side, NullType()) for side in (old, new)]
+    return values[0].is_distinct_from(values[1])

@@ -4,12 +4,22 @@ was before, and an error that a row caused says which one.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
+
+from sqlalchemy.engine import Dialect
 
 from app.database import dialect, driver
 from app.database.backend import Session
 from app.database.bulk.rows import Batch
-from app.database.errors import ForeignKeyViolation, InvalidValue, ReadOnlySession, UniqueViolation
+from app.database.errors import (
+    DatabaseError,
+    ExclusionViolation,
+    ForeignKeyViolation,
+    InvalidValue,
+    ReadOnlySession,
+    UniqueViolation,
+)
 from app.database.unit import Unit
 
 
@@ -19,12 +29,18 @@ class _Sum(Protocol):
 
 Result = TypeVar("Result", bound=_Sum)
 
-OF_A_ROW = (UniqueViolation, ForeignKeyViolation, InvalidValue)
+
+class ByInsert(DatabaseError):
+    """The fastest way cannot carry these rows: an ordinary INSERT can."""
+
+
+OF_A_ROW = (UniqueViolation, ExclusionViolation, ForeignKeyViolation, InvalidValue)
 
 
 @asynccontextmanager
-async def all_or_nothing(session: Session) -> AsyncIterator[Unit]:
-    """The unit of a write session, after what was added to the session. Raises ReadOnlySession, SessionClosed.
+async def all_or_nothing(session: Session) -> AsyncIterator[tuple[Unit, Dialect]]:
+    """The unit of a write session, after what was added to the session, and the dialect of its server. Raises
+    ReadOnlySession, SessionClosed.
 
     Entities that are in the session already are not refreshed.
     """
@@ -34,7 +50,7 @@ async def all_or_nothing(session: Session) -> AsyncIterator[Unit]:
     session._unit.unfinished += 1
     try:
         async with _savepoint(session._unit, "bulk"):
-            yield session._unit
+            yield session._unit, session._engine.dialect
     finally:
         session._unit.unfinished -= 1
 
@@ -45,10 +61,12 @@ async def execute(unit: Unit, text: str) -> int:
 
 
 async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitable[Result]]) -> Result:
-    """`work` on the batch. When a row is at fault, halves of halves of it find the first such row: `error.row`."""
+    """`work` on the batch, of halves the sum: when a row is at fault, halves of halves find the first: `error.row`."""
     try:
         async with _savepoint(unit, "bulk_batch", dialect.RELEASES_BATCHES):
             return await work(unit, batch)
+    except ByInsert:
+        return await apply(unit, replace(batch, by_insert=True), work)
     except OF_A_ROW as error:
         if error.row is not None:
             raise

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from app.database.backend import Session
-from app.database.bulk.columns import Columns, Names, Target, chosen, is_unique
+from app.database.bulk.columns import Columns, Names, Target, chosen, key_of
 from app.database.bulk.on_conflict import insert_or_update
 from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.unit import all_or_nothing, apply
@@ -38,11 +38,11 @@ async def upsert(
     a conflict with another constraint; then nothing is done.
     """
     keys, changing, touched = chosen(target, conflict), chosen(target, update), chosen(target, touch)
-    if not keys or not is_unique(keys):
+    if not keys or key_of(keys) is None:
         raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint")
     total = Upserted()
-    async with all_or_nothing(session) as unit:
-        async for batch in batches(target, rows):
+    async with all_or_nothing(session) as (unit, dialect):
+        async for batch in batches(dialect, target, rows):
             batch.keys((*changing, *touched))  # that each row has them
             for distinct in _distinct(batch, keys):
                 total += await apply(unit, distinct, partial(_upsert, keys, changing, touched))
