@@ -5,6 +5,7 @@ names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is 
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database, driver
@@ -157,10 +159,21 @@ async def _connected(settings: Settings) -> AsyncIterator[driver.RawConnection]:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
-    """Asks the service as a client would; an unhandled exception is answered, not raised."""
-    transport = ASGITransport(app=app, raise_app_exceptions=False)
+    """Asks the service as a client would: an unhandled exception is answered, and its traceback is in the output."""
+    transport = ASGITransport(app=_traced(app), raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+def _traced(app: ASGIApp) -> ASGIApp:
+    async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except Exception:
+            logging.getLogger(__name__).exception("%s %s", scope.get("method"), scope.get("path"))
+            raise
+
+    return traced
 
 
 @pytest.fixture

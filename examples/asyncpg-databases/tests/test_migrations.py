@@ -112,6 +112,8 @@ def test_the_migrations_lead_to_the_tables_of_the_code(alembic: Config) -> None:
 
 
 def test_a_generated_migration_of_everything_runs_and_is_clean(database: DatabaseSettings, tmp_path: Path) -> None:
+    if not metadata.tables:
+        pytest.skip("this service has no table yet")
     scripts = shutil.copytree(ROOT / "migrations", tmp_path / "migrations", ignore=lambda *_: ["versions"])
     config = configuration(scripts, database)
     command.revision(config, "everything", autogenerate=True)

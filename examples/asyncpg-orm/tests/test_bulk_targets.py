@@ -33,8 +33,10 @@ async def made(server: driver.RawConnection) -> AsyncIterator[driver.RawConnecti
 
 
 @pytest.fixture
-async def another(settings: Settings, made: driver.RawConnection, worker_id: str) -> AsyncIterator[SecretStr]:
-    """The URL of a user who may use the table, and nothing else."""
+async def another(
+    settings: Settings, made: driver.RawConnection, worker_id: str, no_pooler: None
+) -> AsyncIterator[SecretStr]:
+    """The URL of a user who may use the table, and nothing else; a pooler may know no other users."""
     user = f"bulk_{worker_id}"
     await facts.create_user(made, user, "secret")
     await made.execute("CREATE TABLE bulk_things (id int PRIMARY KEY, name text, live int)")
