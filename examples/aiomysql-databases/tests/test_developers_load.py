@@ -124,9 +124,9 @@ async def test_the_first_mistake_is_named_with_its_line_and_nothing_is_imported(
     (tmp_path / name).write_bytes(content)
     code, said = await load(name)
     assert code == 1
+    (said,) = (line for line in said.splitlines() if not line.startswith("A statement took"))  # of a busy machine
     assert said.startswith(message)
-    assert said.endswith("Nothing was imported.\n")
-    assert said.count("\n") == 1
+    assert said.endswith("Nothing was imported.")
     assert await count(database) == 0
 
 
