@@ -1,11 +1,15 @@
 """Running a statement in the words that both access styles have, for the tests of the data layer."""
 
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import ClauseElement
 
-from app.database import Session
+from app.database import Session, driver
+from app.settings import DatabaseSettings
 
 
 async def run(session: Session, statement: Any) -> None:
@@ -26,3 +30,9 @@ def savepoint(session: Any) -> AbstractAsyncContextManager[Any]:
         session.begin_nested() if hasattr(session, "begin_nested") else session.transaction()
     )
     return nested
+
+
+def sqlalchemy_engine(settings: DatabaseSettings, *, read_only: bool = False, **options: Any) -> AsyncEngine:
+    """SQLAlchemy's own, on connections as the service's: for DDL, and to compare with."""
+    connect = partial(driver.connect, settings.target, settings, read_only=read_only)
+    return create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool, **options)

@@ -22,18 +22,17 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.database import Database, InvalidValue, Session, UniqueViolation, driver
+from app.database import Database, InvalidValue, Session, UniqueViolation
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests import facts, server_types, ways
 from tests.probes import probe, probes
-from tests.statements import rows, value
+from tests.statements import rows, sqlalchemy_engine, value
 from tests.types_table import COMMON, Boxed
 
 MakeDatabase = Callable[..., Database]
@@ -53,8 +52,7 @@ class Lowered(TypeDecorator[str]):
 @pytest.fixture
 async def ddl(settings: Settings) -> AsyncIterator[AsyncConnection]:
     """SQLAlchemy's own connection, for tables that are made anew all the time."""
-    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
-    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+    engine = sqlalchemy_engine(settings.database)
     async with engine.connect() as connection:
         yield connection
     await engine.dispose()

@@ -2,20 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from functools import partial
 
 import pytest
 from sqlalchemy import String, delete, func, insert, select
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.pool import NullPool
 
-from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation, driver
+from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation
 from app.database.backend import Base
 from app.database.bulk import bulk_insert
 from app.settings import Settings
 from tests.probes import probe, probes
-from tests.statements import rows
+from tests.statements import rows, sqlalchemy_engine
 
 MakeDatabase = Callable[..., Database]
 
@@ -34,8 +31,7 @@ class Entity(OwnBase):
 
 @pytest.fixture
 async def entities(settings: Settings) -> AsyncIterator[None]:
-    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
-    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+    engine = sqlalchemy_engine(settings.database)
     async with engine.begin() as connection:
         await connection.run_sync(OwnBase.metadata.create_all)
     yield

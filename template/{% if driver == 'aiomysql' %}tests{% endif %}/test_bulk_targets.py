@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, text
 
 from app.database import Database, StatementRefused, ValueTooLarge, driver
@@ -12,7 +11,7 @@ from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import run
-from tests.urls import replaced
+from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
 
@@ -24,8 +23,7 @@ async def test_the_privilege_that_is_missing_is_named(
     await facts.create_user(server, user, "secret")
     for host in facts._HOSTS:
         await driver.scalar(server, f"REVOKE CREATE TEMPORARY TABLES ON `{server.db}`.* FROM {user}@'{host}'")
-    url = SecretStr(replaced(settings.database.url.get_secret_value(), "userinfo", f"{user}:secret"))
-    database = probe_database(url=url)
+    database = probe_database(url=as_user(settings.database.url, user, "secret"))
     async with database.transaction() as session:
         await bulk_insert(session, probes, [probe(1)])
         with pytest.raises(StatementRefused, match="needs the privilege CREATE TEMPORARY TABLES"):

@@ -25,7 +25,7 @@ from app.startup import wait_for_server
 from tests import facts
 from tests.proxy import Proxy
 from tests.statements import value
-from tests.urls import replaced
+from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
 
@@ -39,17 +39,12 @@ async def user(server: driver.RawConnection, worker_id: str) -> AsyncIterator[st
     await facts.drop_user(server, name)
 
 
-def as_user(settings: Settings, user: str) -> SecretStr:
-    url = settings.database.url.get_secret_value()
-    return SecretStr(replaced(url, "userinfo", f"{user}:{quote(PASSWORD, safe='')}"))
-
-
 @pytest.mark.usefixtures("no_pooler")
 async def test_a_password_of_any_characters_gets_in(
     probe_database: MakeDatabase, settings: Settings, server: driver.RawConnection, user: str
 ) -> None:
     await facts.create_user(server, user, PASSWORD)
-    database = probe_database(url=as_user(settings, user))
+    database = probe_database(url=as_user(settings.database.url, user, PASSWORD))
     async with database.read() as session:
         assert await value(session, select(1)) == 1
     await database.close()
@@ -60,7 +55,7 @@ async def test_a_server_that_takes_no_further_connection_is_unavailable(
     probe_database: MakeDatabase, settings: Settings, server: driver.RawConnection, user: str
 ) -> None:
     await facts.create_user(server, user, PASSWORD, connections=1)
-    url = as_user(settings, user)
+    url = as_user(settings.database.url, user, PASSWORD)
     first, second = probe_database(url=url), probe_database(url=url)
     async with first.read() as session:
         await value(session, select(1))
@@ -152,7 +147,8 @@ async def test_the_limit_of_the_user_counts_in_the_budget(
     settings: Settings, server: driver.RawConnection, user: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await facts.create_user(server, user, PASSWORD, connections=3)
-    limited = settings.database.model_copy(update={"url": as_user(settings, user), "pool_size": 3, "max_overflow": 0})
+    url = as_user(settings.database.url, user, PASSWORD)
+    limited = settings.database.model_copy(update={"url": url, "pool_size": 3, "max_overflow": 0})
     await wait_for_server(limited, workers=1)
     assert "the server's limit of 3:" in caplog.text
 

@@ -18,17 +18,15 @@ from alembic.config import Config
 from alembic.ddl.impl import DefaultImpl
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, make_url
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from app.database import driver
 from app.models import metadata
 from app.settings import DatabaseSettings
-from dev import databases
 from tests import facts
-from tests.conftest import test_database_url
+from tests.migrating import empty_database
 from tests.processes import Process, prepare
 from tests.proxy import by_way_of, reserved_port
+from tests.statements import sqlalchemy_engine
 from tests.urls import replaced
 
 prepare()
@@ -52,11 +50,8 @@ def no_blocking_calls() -> None:
 @pytest.fixture
 def database(worker_id: str) -> Iterator[DatabaseSettings]:
     """An empty database."""
-    url = test_database_url(os.environ["DATABASE_URL"], f"{worker_id}_migrations")
-    asyncio.run(databases.drop(url))
-    asyncio.run(databases.create(url))
-    yield DatabaseSettings(_env_file=None, url=url)
-    asyncio.run(databases.drop(url))
+    with empty_database(f"{worker_id}_migrations") as database:
+        yield database
 
 
 @pytest.fixture
@@ -80,14 +75,11 @@ def revisions(config: Config) -> list[str]:
 def tables(database: DatabaseSettings) -> set[str]:
     """Those that are there, without Alembic's own."""
 
-    async def connect() -> driver.RawConnection:
-        return await driver.connect(database.target, database)
-
     def names(connection: Connection) -> set[str]:
         return {*inspect(connection).get_table_names()} - {"alembic_version"}
 
     async def ask() -> set[str]:
-        engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+        engine = sqlalchemy_engine(database, read_only=True)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(names)

@@ -5,12 +5,10 @@ import random
 from collections.abc import Callable
 from time import monotonic
 from types import SimpleNamespace
-from urllib.parse import quote, urlsplit
 
 import pymysql
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 from sqlalchemy import insert, select, text, update
 
 from app.database import (
@@ -35,6 +33,7 @@ from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
+from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
 
@@ -220,9 +219,7 @@ async def test_an_account_that_is_locked_or_whose_password_has_expired_is_refuse
     try:
         for host in facts._HOSTS:
             await driver.scalar(server, f"ALTER USER {user}@'{host}' {change}")
-        url = urlsplit(settings.database.url.get_secret_value())
-        address = url.netloc.rpartition("@")[2]
-        database = probe_database(url=SecretStr(url._replace(netloc=f"{user}:{quote(password)}@{address}").geturl()))
+        database = probe_database(url=as_user(settings.database.url, user, password))
         with pytest.raises(AccessDenied):
             async with database.read() as session:
                 await value(session, select(1))

@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run
-from tests.urls import replaced
+from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
 
@@ -41,7 +41,7 @@ async def another(
     await facts.create_user(made, user, "secret")
     await made.execute("CREATE TABLE bulk_things (id int PRIMARY KEY, name text, live int)")
     await made.execute(f"GRANT SELECT, INSERT, UPDATE ON bulk_things TO {user}")
-    yield SecretStr(replaced(settings.database.url.get_secret_value(), "userinfo", f"{user}:secret"))
+    yield as_user(settings.database.url, user, "secret")
     await driver.scalar(made, f"DROP OWNED BY {user}")
     await facts.drop_user(made, user)
 

@@ -7,6 +7,8 @@ import re
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from pydantic import SecretStr
+
 Part = Literal["userinfo", "location", "database"]
 
 _URL = re.compile(r"[^:/]+://(?:(?P<userinfo>[^/?#]*)@)?(?P<location>[^/?#@]*)/(?P<database>[^?#]*).*", re.DOTALL)
@@ -18,6 +20,11 @@ def replaced(url: str, part: Part, text: str) -> str:
     if part == "userinfo" and found["userinfo"] is None:
         part, text = "location", f"{text}@{found['location']}"
     return f"{url[: found.start(part)]}{text}{url[found.end(part) :]}"
+
+
+def as_user(url: SecretStr, user: str, password: str) -> SecretStr:
+    """The URL for another user."""
+    return SecretStr(replaced(url.get_secret_value(), "userinfo", f"{user}:{quote(password, safe='')}"))
 
 
 def beside(url: str, name: str) -> str:

@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +18,6 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import extensions
@@ -32,6 +29,7 @@ from dev import databases
 from dev import server as dev_server
 from tests.probes import metadata as probe_metadata
 from tests.proxy import Proxy
+from tests.statements import sqlalchemy_engine
 from tests.urls import beside, database_of
 
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
@@ -124,8 +122,7 @@ async def server(settings: Settings) -> AsyncIterator[driver.RawConnection]:
 async def probe_table(settings: Settings) -> None:
     """The table of the tests of the data layer (tests/probes.py)."""
     # An engine that is connected: on MariaDB a Uuid column is not what it is on MySQL.
-    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
-    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool)
+    engine = sqlalchemy_engine(settings.database)
     async with engine.begin() as connection:
         await connection.run_sync(probe_metadata.create_all)
     await engine.dispose()

@@ -4,7 +4,6 @@ by every method, for every type and for statements of all kinds.
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any
 
 import pytest
@@ -23,13 +22,13 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database import Database, Session, driver
+from app.database import Database, Session
 from app.settings import Settings
 from tests import expressions, server_types, ways
 from tests.expressions import THINGS, counted, keyed, things
+from tests.statements import sqlalchemy_engine
 from tests.types_table import COMMON, Boxed
 
 TYPES = COMMON | server_types.TYPES
@@ -42,9 +41,8 @@ async def tables(settings: Settings) -> AsyncIterator[AsyncConnection]:
     """On SQLAlchemy's own connection."""
     if settings.database.external_pooler:
         pytest.skip("SQLAlchemy's own engine needs a session of the server")
-    connect = partial(driver.connect, settings.database.target, settings.database, read_only=False)
-    usual: Any = {"poolclass": NullPool, "isolation_level": "READ COMMITTED"}  # which also ends autocommit on MySQL
-    engine = create_async_engine(f"{driver.DIALECT}://", async_creator=connect, **usual)
+    # With a level it also leaves autocommit on MySQL.
+    engine = sqlalchemy_engine(settings.database, isolation_level="READ COMMITTED")
     async with engine.connect() as connection:
         await connection.run_sync(expressions.metadata.create_all)
         for values in THINGS:

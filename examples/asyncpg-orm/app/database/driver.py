@@ -1,6 +1,6 @@
 """How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +24,6 @@ SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
 MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
 CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
 
-_OF_TYPES = (asyncpg.DataError, asyncpg.DatatypeMismatchError)
 PLANS = 200  # prepared statements that each connection keeps
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
@@ -61,22 +60,14 @@ async def rollback(connection: RawConnection) -> None:
 
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    try:
-        rows = await plan.fetch(*arguments)
-    except _OF_TYPES as error:
-        await _refuse_outdated(connection, statement, plan, error)
-        raise
+    rows = await _fetched(connection, statement, plan, plan.fetch(*arguments))
     return _ran(plan, rows, description)
 
 
 async def run_one(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """As `run`, but no more than the first row is sent."""
     plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    try:
-        row = await plan.fetchrow(*arguments)
-    except _OF_TYPES as error:
-        await _refuse_outdated(connection, statement, plan, error)
-        raise
+    row = await _fetched(connection, statement, plan, plan.fetchrow(*arguments))
     return _ran(plan, [] if row is None else [row], description)
 
 
@@ -116,15 +107,19 @@ async def _plan(connection: RawConnection, statement: str) -> tuple[Any, Any]:
     return plan, described
 
 
-async def _refuse_outdated(connection: RawConnection, statement: str, plan: Any, error: Exception) -> None:
-    """Forget the plan. Raises SchemaChanged if its parameters have the types of columns before a migration."""
-    connection.plans.pop(statement, None)
-    if isinstance(error, asyncpg.DatatypeMismatchError):  # else it would not have been prepared
-        raise errors.SchemaChanged from error
-    if connection.keeps_plans and error.__cause__ is not None:  # asyncpg could not encode a value: nothing was sent
-        fresh = await connection.prepare(statement)
-        if [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]:
+async def _fetched(connection: RawConnection, statement: str, plan: Any, fetching: Awaitable[Any]) -> Any:
+    """Raises SchemaChanged for a plan whose parameters have the types of columns before a migration."""
+    try:
+        return await fetching
+    except (asyncpg.DataError, asyncpg.DatatypeMismatchError) as error:
+        connection.plans.pop(statement, None)
+        if isinstance(error, asyncpg.DatatypeMismatchError):  # else it would not have been prepared
             raise errors.SchemaChanged from error
+        if connection.keeps_plans and error.__cause__ is not None:  # asyncpg could not encode a value: nothing was sent
+            fresh = await connection.prepare(statement)
+            if [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]:
+                raise errors.SchemaChanged from error
+        raise
 
 
 async def forget(connection: RawConnection) -> None:

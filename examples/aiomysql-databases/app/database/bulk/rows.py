@@ -2,7 +2,7 @@
 SQLAlchemy would, and never more than a batch of them in memory.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
@@ -11,9 +11,8 @@ from sqlalchemy import Column, Table
 from sqlalchemy.engine import Dialect
 
 from app.database.bulk.columns import Target
-from app.database.bulk.encoding import Encoder
+from app.database.bulk.encoding import Encoder, Row
 
-Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 
 BATCH = 10_000

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Column
 from sqlalchemy.engine import Dialect
@@ -10,7 +10,7 @@ from sqlalchemy.engine import Dialect
 from app.database.bulk.columns import Target, chosen, columns_of
 from app.database.errors import DatabaseError
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any]
 
 
 class Encoder:
@@ -20,10 +20,11 @@ class Encoder:
         self.table, known = columns_of(target)
         self._names = tuple(row)
         given = chosen(target, self._names)
+        others = [column for column in known.values() if column not in {*given}]
         self._makers = [
             (column, made)
-            for column in known.values()
-            if column not in set(given) and (made := getattr(column, defaults)) is not None and _needed(column, made)
+            for column in others
+            if (made := getattr(column, defaults)) is not None and _needed(column, made)
         ]
         self.columns = (*given, *(column for column, _ in self._makers))
         for column in self.columns:
