@@ -169,7 +169,7 @@ def test_each_name_of_the_extensions_is_read_with_a_default_and_described_in_the
     reads = {name for reader in readers for name in re.findall(r'getattr\(extensions, "(\w+)", ', text(reader))}
     described, _, _ = text("app/extensions.py").removeprefix('"""').partition('"""')
     assert set(re.findall(r"`(\w+)`", described)) == reads
-    (tested,) = re.findall(r"^NAMES = (.*)$", text("tests/test_extensions.py"), re.MULTILINE)
+    (tested,) = re.findall(r"^NAMES = (.*)$", text("tests/template/test_extensions.py"), re.MULTILINE)
     assert set(re.findall(r"\w+", tested)) == reads
 
 

@@ -22,4 +22,4 @@ def test_the_steps_of_the_page_take_a_service_off_the_library(snapshot: Path, tm
     service = Service(path)
     service.run("uv", "remove", "databases")
     service.run("uv", "run", "mypy", "app")
-    service.run("uv", "run", "pytest", "-q", "tests/test_transactions.py", "tests/test_iterate.py")
+    service.run("uv", "run", "pytest", "-q", "tests/template/test_transactions.py", "tests/template/test_iterate.py")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 Recorder = Callable[[str, object], None]
 
-TEAMS_TESTS = ("tests/test_orders.py", "tests/test_developers.py", "tests/test_migrations.py")
+TEAMS_TESTS = ("tests/test_orders.py", "tests/test_developers.py", "tests/template/test_migrations.py")
 MADE_BY_THE_TABLE = "tests/test_orders.py::test_what_the_table_makes_is_in_the_answers"
 
 

@@ -11,8 +11,8 @@ from sqlalchemy import BigInteger, Column, MetaData, String, Table, func, select
 
 from app.database import Database, Session
 from app.settings import DatabaseSettings
-from tests.migrating import Scripts, empty_database
 from tests.statements import rows, run, value
+from tests.template.migrating import Scripts, empty_database
 
 ROUNDS = 5
 _counter = iter(range(1, 1_000_000))

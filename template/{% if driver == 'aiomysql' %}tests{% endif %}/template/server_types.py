@@ -1,4 +1,4 @@
-"""The own types of MySQL and MariaDB with values of each, and what only their SQL can say (tests/test_engine.py)."""
+"""The own types of MySQL and MariaDB with values of each, and what only their SQL can say (test_engine.py)."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects import mysql as my
 
-from tests.expressions import Statements, counted, things
-from tests.types_table import DOCUMENT, Colour, Types
+from tests.template.expressions import Statements, counted, things
+from tests.template.types_table import DOCUMENT, Colour, Types
 
 TYPES: Types = {
     "TINYINT": (my.TINYINT(), -128, 127),

@@ -1,4 +1,4 @@
-"""Texts of PostgreSQL's SQL by what they do: for tests/test_statements.py and tests/test_session_state.py. `probes` is
+"""Texts of PostgreSQL's SQL by what they do: for test_statements.py and test_session_state.py. `probes` is
 the table of tests/probes.py.
 """
 
@@ -184,7 +184,7 @@ NOT_STAYING = [
     "SELECT 'SET ROLE a', 'pg_advisory_lock(1)' -- setseed(1)",
 ]
 
-# For tests/test_session_state.py: what changes the session, and how to see that.
+# For test_session_state.py: what changes the session, and how to see that.
 STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "SET": (["SET statement_timeout = 12345"], "SHOW statement_timeout"),
     "search_path": (["SET SESSION search_path = pg_temp, public"], "SHOW search_path"),
@@ -229,7 +229,7 @@ LOCAL: list[str | ClauseElement] = [
     "SELECT pg_advisory_xact_lock(4711)",
 ]
 
-# For tests/test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
+# For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
 ENDING: dict[str, tuple[str | None, str, str | None]] = {
     "a block that commits": (None, "DO $$BEGIN COMMIT; END$$", None),
     "a block that rolls back": (None, "DO $$BEGIN ROLLBACK; END$$", None),

@@ -12,7 +12,7 @@ from app import models
 from app.database import driver
 from app.database import metadata as service_metadata
 from app.settings import DatabaseSettings
-from tests.migrating import Scripts, empty_database
+from tests.template.migrating import Scripts, empty_database
 
 LIMITS = {"max_execution_time": "3600000", "max_statement_time": "3600", "idle_transaction_timeout": "3600"}
 

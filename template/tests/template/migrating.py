@@ -16,7 +16,7 @@ from app.settings import DatabaseSettings
 from dev import databases
 from tests.conftest import test_database_url
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 _FILE = '''"""{revision}"""
 

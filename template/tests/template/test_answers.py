@@ -7,7 +7,7 @@ import pytest
 
 from app.database import backend, driver
 
-ANSWERS = Path(__file__).parents[1] / ".copier-answers.yml"
+ANSWERS = Path(__file__).parents[2] / ".copier-answers.yml"
 
 
 @pytest.mark.parametrize(("question", "code"), [("driver", driver.NAME), ("access", backend.NAME)])

@@ -20,7 +20,7 @@ from app.ndjson import ndjson
 from app.problems import add_problem_handlers
 from tests.probes import RICH, probe, probes
 from tests.statements import run
-from tests.test_metrics import sample
+from tests.template.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
 

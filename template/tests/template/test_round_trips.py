@@ -7,10 +7,10 @@ from sqlalchemy import ClauseElement, insert, select, text, update
 
 from app.database import Database
 from app.settings import Settings
-from tests import texts
 from tests.probes import probe, probes
 from tests.proxy import Proxy
 from tests.statements import rows, run, value
+from tests.template import texts
 
 pytestmark = pytest.mark.usefixtures("no_pooler")  # which knows no prepared statements: one round trip more for some
 

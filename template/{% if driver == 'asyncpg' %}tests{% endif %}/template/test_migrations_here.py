@@ -16,7 +16,7 @@ from app.database import driver
 from app.database import metadata as service_metadata
 from app.settings import DatabaseSettings
 from migrations import lint as migrations_lint
-from tests.migrating import ROOT, Scripts, empty_database
+from tests.template.migrating import ROOT, Scripts, empty_database
 
 LIMITS = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 

@@ -1,4 +1,4 @@
-"""Texts of MySQL's and MariaDB's SQL by what they do: for tests/test_statements.py and tests/test_session_state.py.
+"""Texts of MySQL's and MariaDB's SQL by what they do: for test_statements.py and test_session_state.py.
 `probes` is the table of tests/probes.py. What one server does not know stands in a comment that the other one reads.
 """
 
@@ -156,7 +156,7 @@ NOT_STAYING = [
     "SELECT ':=', 'GET_LOCK(1)' -- USE mysql",
 ]
 
-# For tests/test_session_state.py: what changes the session, and how to see that.
+# For test_session_state.py: what changes the session, and how to see that.
 STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "SET SESSION": (["SET SESSION sql_mode = ''"], "SELECT @@sql_mode"),
     "SET LOCAL, which is SESSION": (["SET LOCAL sql_mode = ''"], "SELECT @@sql_mode"),
@@ -182,7 +182,7 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
 # What goes with the transaction.
 LOCAL: list[str | ClauseElement] = ["SELECT @made", "/*M! SET STATEMENT max_statement_time = 1 FOR */ SELECT 1"]
 
-# For tests/test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
+# For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
 ENDING: dict[str, tuple[str | None, str, str | None]] = {
     "a procedure that commits": ("CREATE PROCEDURE ending() COMMIT", "CALL ending()", "DROP PROCEDURE ending"),
     "a procedure that rolls back": ("CREATE PROCEDURE ending() ROLLBACK", "CALL ending()", "DROP PROCEDURE ending"),

@@ -30,10 +30,11 @@ from app.database import Database, InvalidValue, Session, UniqueViolation
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
-from tests import facts, server_types, ways
+from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, sqlalchemy_engine, value
-from tests.types_table import COMMON, Boxed
+from tests.template import server_types, ways
+from tests.template.types_table import COMMON, Boxed
 
 MakeDatabase = Callable[..., Database]
 TYPES = COMMON | server_types.TYPES

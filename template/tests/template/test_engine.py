@@ -26,10 +26,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database import Database, Session
 from app.settings import Settings
-from tests import expressions, server_types, ways
-from tests.expressions import THINGS, counted, keyed, things
 from tests.statements import sqlalchemy_engine
-from tests.types_table import COMMON, Boxed
+from tests.template import expressions, server_types, ways
+from tests.template.expressions import THINGS, counted, keyed, things
+from tests.template.types_table import COMMON, Boxed
 
 TYPES = COMMON | server_types.TYPES
 READS = expressions.READS | server_types.READS

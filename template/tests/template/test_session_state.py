@@ -8,10 +8,10 @@ from sqlalchemy import ClauseElement, insert, select, text
 
 from app.database import Database, DatabaseError, Session, StatementRefused
 from app.settings import Settings
-from tests import texts
 from tests.probes import probe, probes
 from tests.proxy import Proxy
 from tests.statements import run, value
+from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
 

@@ -15,8 +15,8 @@ from app.settings import DatabaseSettings
 from dev import databases
 from tests import facts
 from tests.conftest import test_database_url
-from tests.migrating import ROOT, Scripts, empty_database
 from tests.processes import Process, prepare
+from tests.template.migrating import ROOT, Scripts, empty_database
 from tests.urls import beside
 
 prepare()

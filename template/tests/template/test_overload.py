@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.database import Database, metrics
 from app.database.pool import WAITERS_PER_PLACE
 from tests.statements import value
-from tests.test_metrics import sample
+from tests.template.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
 

@@ -21,8 +21,8 @@ from sqlalchemy import (
 
 from app.database import Database, Retryable, SchemaChanged, Session, driver
 from app.database.bulk import bulk_insert
-from tests import texts
 from tests.statements import rows, run, value
+from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
 

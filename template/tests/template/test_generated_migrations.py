@@ -16,7 +16,7 @@ from app.database import UtcDateTime, driver
 from app.database import metadata as service_metadata
 from app.settings import DatabaseSettings
 from dev import databases
-from tests.migrating import Scripts, empty_database
+from tests.template.migrating import Scripts, empty_database
 from tests.urls import beside
 
 

@@ -22,9 +22,10 @@ from app.database import (
     UniqueViolation,
     driver,
 )
-from tests import facts, texts
+from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
+from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
 

@@ -1,4 +1,4 @@
-"""What SQLAlchemy's AsyncSession has beside the methods that both access styles have (tests/test_engine.py)."""
+"""What SQLAlchemy's AsyncSession has beside the methods that both access styles have (test_engine.py)."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -8,9 +8,9 @@ from sqlalchemy import TextClause, func, insert, select, text
 
 from app.database import Database, ReadOnlySession, StatementRefused, driver, running
 from app.database.statements import kind_of
-from tests import texts
 from tests.probes import probe, probes
 from tests.statements import run, value
+from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
 

@@ -1,4 +1,4 @@
-"""What `databases` has beside the methods that both access styles have (tests/test_engine.py)."""
+"""What `databases` has beside the methods that both access styles have (test_engine.py)."""
 
 from collections.abc import AsyncIterator
 from typing import Any

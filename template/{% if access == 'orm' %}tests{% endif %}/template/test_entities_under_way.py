@@ -21,9 +21,9 @@ from app.database import (
     driver,
 )
 from tests.probes import probe, probes
-from tests.test_under_way import ONE, WAYS, MakeDatabase, Sleep, Tasks, in_unit, nothing_is_left
-from tests.test_under_way import sleep as sleep
-from tests.test_under_way import tasks as tasks
+from tests.template.test_under_way import ONE, WAYS, MakeDatabase, Sleep, Tasks, in_unit, nothing_is_left
+from tests.template.test_under_way import sleep as sleep
+from tests.template.test_under_way import tasks as tasks
 
 both_kinds = pytest.mark.parametrize("kind", ["read", "transaction"])
 Use = Callable[[Session], Awaitable[Any]]

@@ -1,4 +1,4 @@
-"""Statements of all kinds, each with the values that it is given if any, for tests/test_engine.py."""
+"""Statements of all kinds, each with the values that it is given if any, for test_engine.py."""
 
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam, case, cast, delete, func, insert, literal, select, text, tuple_, union_all, update
 
-from tests.types_table import DOCUMENT, Boxed, Colour
+from tests.template.types_table import DOCUMENT, Boxed, Colour
 
 Statements: TypeAlias = dict[str, Any]  # by what is particular in it: a statement, or one with its values
 

@@ -23,15 +23,15 @@ from app.database import driver
 from app.models import metadata
 from app.settings import DatabaseSettings
 from tests import facts
-from tests.migrating import empty_database
 from tests.processes import Process, prepare
 from tests.proxy import by_way_of, reserved_port
 from tests.statements import sqlalchemy_engine
+from tests.template.migrating import empty_database
 from tests.urls import replaced
 
 prepare()
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 PASSWORD = quote("p@ss/w#rd%:?%(x)s", safe="")

@@ -1,4 +1,4 @@
-"""PostgreSQL's own types with values of each, and what only its SQL can say (tests/test_engine.py)."""
+"""PostgreSQL's own types with values of each, and what only its SQL can say (test_engine.py)."""
 
 from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,8 +11,8 @@ from sqlalchemy import column, delete, func, insert, select, text, update, value
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import Range
 
-from tests.expressions import Statements, counted, things
-from tests.types_table import DOCUMENT, ZONED, Boxed, Colour, Types
+from tests.template.expressions import Statements, counted, things
+from tests.template.types_table import DOCUMENT, ZONED, Boxed, Colour, Types
 
 _DAYS = Range(date(2024, 1, 1), date(2024, 2, 1))
 _TIMES = Range(datetime(2024, 1, 1), datetime(2024, 1, 2), bounds="[]")
