@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -123,6 +124,11 @@ class Project:
         if not (url := owner.stdout.readline().strip()):
             pytest.fail(f"no server: {owner.communicate()[1]}", pytrace=False)
         return url
+
+    def running(self, data: Path) -> str:
+        """What another process finds there, as it prints."""
+        code = "import sys; from pathlib import Path; from dev import server; print(server.running(Path(sys.argv[1])))"
+        return self.start("-c", code, data).communicate(timeout=LIMIT)[0].strip()
 
     def failure(self, owner: subprocess.Popen[str]) -> str:
         """What an owner says when it gets no server."""
@@ -255,10 +261,39 @@ def test_kept_data_survive_a_restart_and_a_killed_owner(project: Project) -> Non
     assert project.ask(project.url(second), f"SELECT {name} FROM {databases} WHERE {name} = 'kept'") == "kept"
 
 
+def test_the_port_stays_the_same_from_start_to_start_where_it_is_free(project: Project) -> None:
+    data = project.path / ".dev"
+    ports = []
+    for _ in range(2):
+        owner = project.own(data)
+        ports.append(urlsplit(project.url(owner)).port)
+        owner.kill()
+        until("the folder is free", lambda: project.running(data) == "None")
+    assert ports[0] == ports[1]
+    (taken,) = set(ports)
+    with socket.create_server(("127.0.0.1", taken or 0)):
+        other = urlsplit(project.url(project.own(data))).port
+    assert other != taken
+
+
+def test_a_running_server_is_found_by_its_folder_and_never_after_its_end(project: Project) -> None:
+    data = project.path / ".dev"
+    assert project.running(data) == "None"
+    owner = project.own(data)
+    url = project.url(owner)
+    assert project.running(data) == url
+    os.killpg(owner.pid, signal.SIGKILL)
+    until("the server is gone", partial(refuses, url))
+    until("nobody is found there", lambda: project.running(data) == "None")
+    assert (data / "port").exists(), "what says where it was is still there"
+
+
 def test_a_port_that_was_taken_in_between_is_given_up(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, (project.path / "dev" / "launcher.py").open("a") as launcher:
         port = taken.getsockname()[1]
-        launcher.write(f"\nports = [{port}]\nfind = free_port\nfree_port = lambda: ports.pop() if ports else find()\n")
+        launcher.write(
+            f"\nports = [{port}]\nfind = free_port\nfree_port = lambda k: ports.pop() if ports else find(k)\n"
+        )
         launcher.close()
         assert urlsplit(project.url(project.own())).port != port
 
@@ -419,7 +454,8 @@ def test_a_failing_start_says_what_the_server_said(mariadb: Project) -> None:
 def make_dev(service: Service, *arguments: str, stop: signal.Signals, **variables: str) -> Iterator[str]:
     """The URL of a service that `python -m dev` serves until it gets `stop`, which it takes as a wish to end."""
     port = free_port()
-    (service.path / ".env").write_text("DATABASE_URL=not a URL: the environment wins\n")
+    environment = service.path / ".env"
+    environment.write_text("DATABASE_URL=not a URL: the environment wins\n")
     with subprocess.Popen(
         [service.executable("python"), "-m", "dev", *arguments],
         cwd=service.path,
@@ -430,6 +466,7 @@ def make_dev(service: Service, *arguments: str, stop: signal.Signals, **variable
     ) as process:
         try:
             until("it answers or ends", lambda: process.poll() is not None or listens(f"http://127.0.0.1:{port}"))
+            environment.unlink()
             yield f"http://127.0.0.1:{port}"
         finally:
             process.send_signal(stop)
@@ -462,7 +499,8 @@ def test_make_dev_says_in_one_sentence_that_the_database_cannot_be_reached(servi
     with pytest.raises(CommandFailed) as failure:
         service("aiomysql").run(service("aiomysql").executable("python"), "-m", "dev", DATABASE_URL=url)
     sentence = str(failure.value).splitlines()[0]
-    assert sentence.startswith("The database mine on 127.0.0.1:")
+    assert sentence.startswith("The database server cannot be reached: 127.0.0.1:")
+    assert ", database mine (" in sentence
     assert "secret" not in str(failure.value)
     assert "Traceback" not in str(failure.value)
 
@@ -475,3 +513,132 @@ def test_make_dev_can_start_the_server_only(service: Callable[[str], Service], p
     owner.send_signal(signal.SIGTERM)
     assert owner.wait(LIMIT) == 0
     assert refuses(url)
+
+
+@pytest.fixture
+def developed(service: Callable[[str], Service]) -> Iterator[Service]:
+    """A service whose database has never been made, with the rows that its docs/development.md shows."""
+    developed = service("asyncpg")
+    page = (developed.path / "docs" / "development.md").read_text()
+    (seed,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    remove_what_lies_elsewhere(developed.path)
+    shutil.rmtree(developed.path / ".dev", ignore_errors=True)
+    (developed.path / "dev" / "seed.py").write_text(seed)
+    yield developed
+    (developed.path / "dev" / "seed.py").unlink()
+
+
+def said(service: Service, *command: str, given: str = "", **variables: str) -> tuple[int, str, str]:
+    """How a command ends: its exit code, what it prints, and what it says on standard error, without make's words."""
+    environment = service.variables | variables
+    done = subprocess.run(
+        command,
+        cwd=service.path,
+        env=environment,
+        input=given,
+        text=True,
+        capture_output=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("make: ", "uv run "))]
+    return done.returncode, done.stdout, "\n".join(lines)
+
+
+ADDED = """
+from alembic import op
+
+revision, down_revision = "added", "{head}"
+
+
+def upgrade() -> None:
+    op.execute("COMMENT ON TABLE developers IS 'of a branch'")
+
+
+def downgrade() -> None:
+    pass
+"""
+
+
+def test_the_commands_of_development_find_the_database_of_make_dev_whether_it_runs_or_not(developed: Service) -> None:
+    make = ("make", "--silent")
+    code, printed, sentence = said(developed, *make, "seed")
+    assert (code, printed) == (2, "")
+    assert sentence == "There is no database yet: start `make dev` in another terminal, or set DATABASE_URL."
+
+    with make_dev(developed, stop=signal.SIGINT) as url:
+        for _ in range(2):  # the second time changes nothing
+            code, _, found = said(developed, *make, "seed")
+            assert code == 0, found
+        answer = httpx.get(f"{url}/developers", timeout=LIMIT, trust_env=False)
+    assert [developer["name"] for developer in answer.json()["items"]] == ["Ada Lovelace", "Grace Hopper"]
+    assert re.fullmatch(rf"Database: postgresql://postgres@127.0.0.1:\d+/{NAME}", found)
+
+    asked = 'await session.fetch_val("SELECT count(*) FROM developers")\nDeveloper.__tablename__\n'
+    code, printed, said_without = said(developed, *make, "shell", given=asked)
+    assert code == 0, said_without
+    assert "2\n" in printed
+    assert "'developers'\n" in printed
+    assert said_without.splitlines()[0] == found, "it is at the same address"
+    assert refuses(found.removeprefix("Database: "))
+
+    code, _, sentence = said(developed, *make, "migration", "m=nothing new")
+    assert "Traceback" not in sentence
+    assert found in sentence
+
+    (developed.path / ".env").write_text("DATABASE_URL=nonsense\n")
+    code, printed, sentence = said(developed, *make, "migrate")
+    (developed.path / ".env").unlink()
+    assert (code, printed) == (2, "")
+    assert sentence.startswith("DATABASE_URL cannot be used: ")
+
+
+def test_a_service_without_a_seed_says_how_to_write_one(developed: Service) -> None:
+    (developed.path / "dev" / "seed.py").write_text("")
+    with make_dev(developed, stop=signal.SIGINT):
+        code, _, sentence = said(developed, "make", "--silent", "seed")
+    assert code == 2
+    assert sentence.splitlines()[1:] == [
+        "There is nothing to seed yet: write `async def seed(session: Session) -> None` into dev/seed.py, a file of"
+        " your own; docs/development.md has an example."
+    ]
+
+
+def test_a_port_of_the_service_that_is_taken_is_named_before_anything_starts(developed: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, printed, sentence = said(developed, "make", "--silent", "dev", PORT=str(port))
+    assert (code, printed) == (2, "")
+    assert sentence.startswith(f"Port {port} cannot be used (")
+    assert sentence.endswith("): choose another one, as in `PORT=8001 make dev`.")
+    assert not (developed.path / ".dev").exists()
+
+
+def test_a_branch_without_the_revision_of_the_database_gets_one_sentence_and_its_way_out_works(
+    developed: Service,
+) -> None:
+    versions = developed.path / "migrations" / "versions"
+    newest = sorted(versions.glob("[0-9]*.py"))[-1]
+    (head,) = re.findall(r'^revision = "(\w+)"', newest.read_text(), re.MULTILINE)
+    added, elsewhere = versions / "added.py", developed.path / "added.elsewhere"
+    added.write_text(ADDED.format(head=head))
+    with make_dev(developed, stop=signal.SIGINT):
+        pass
+    added.rename(elsewhere)
+    try:
+        code, printed, sentence = said(developed, "make", "--silent", "dev", PORT=str(free_port()))
+        assert code == 2
+        assert "Service:" not in printed
+        assert sentence.splitlines()[-1].startswith(
+            "The database is at migration added, which this code does not know: "
+        )
+        assert "Traceback" not in sentence
+        (downgrade,) = re.findall(r"`(uv run .* downgrade)`", sentence)
+        elsewhere.rename(added)
+        code, _, sentence = said(developed, *downgrade.split(), head)
+        assert code == 0, sentence
+    finally:
+        added.unlink(missing_ok=True)
+        elsewhere.unlink(missing_ok=True)
+    with make_dev(developed, stop=signal.SIGINT) as url:
+        assert httpx.get(f"{url}/health/ready", timeout=LIMIT, trust_env=False).json()["migrations"] == "current"

@@ -6,8 +6,9 @@ own, so that a full pool cannot hide a healthy database, with a short limit; man
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -22,10 +23,21 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Readiness:
-    """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising."""
+    """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising.
 
-    def __init__(self, checks: Sequence[Check], *, timeout: float = 2.0, max_age: float = 1.0) -> None:
+    `members` are what the answer says besides; those that are None are left out.
+    """
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        *,
+        members: Callable[[], Mapping[str, str | None]] = dict,
+        timeout: float = 2.0,
+        max_age: float = 1.0,
+    ) -> None:
         self._checks = checks
+        self.members = members
         self._timeout = timeout
         self._max_age = max_age
         self._lock = asyncio.Lock()
@@ -59,6 +71,9 @@ async def live() -> dict[str, str]:
 @router.get("/ready", responses={503: {"description": "Not ready; `reason` says of what kind"}})
 async def ready(request: Request) -> Response:
     readiness: Readiness = request.app.state.readiness
-    if reason := await readiness.reason():
-        return problem(503, type="urn:problem:not-ready", title="The service is not ready", reason=reason)
-    return JSONResponse({"status": "ready"})
+    reason = await readiness.reason()
+    members: dict[str, Any] = {name: value for name, value in readiness.members().items() if value is not None}
+    if reason:
+        title = "The service is not ready"
+        return problem(503, type="urn:problem:not-ready", title=title, reason=reason, **members)
+    return JSONResponse({"status": "ready", **members})

@@ -38,7 +38,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.callback(pools.databases.discard, database)
         probe = Probe(settings.database.target, settings.database)
         stack.push_async_callback(probe.close)
-        app.state.readiness = Readiness([probe.check, *getattr(extensions, "readiness_checks", [])])
+        app.state.readiness = Readiness(
+            [probe.check, *getattr(extensions, "readiness_checks", [])],
+            members=lambda: {"migrations": probe.migrations},
+        )
         yield
 
 

@@ -15,12 +15,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.database import DatabaseError, PoolTimeout
+from app.database import DatabaseError, PoolTimeout, SchemaMismatch
 from app.request_id import HEADER, current_request_id
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = "1"  # seconds: what ended in a 503 is over sooner than that, or not for long
+
+_MISMATCH: dict[str | None, str] = {
+    "behind": "The database is behind the code: migrations have not been applied",
+    "unknown": "The database was migrated by a newer release, or by another branch",
+}
 
 
 def problem(
@@ -67,7 +72,19 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
+    if isinstance(error, SchemaMismatch) and (why := _MISMATCH.get(await _migrations(request))):
+        error.args = (why,)
     return database_problem(request, error)
+
+
+async def _migrations(request: Request) -> str | None:
+    """What readiness says of them, which asks the database again unless it did a second ago."""
+    readiness = getattr(request.app.state, "readiness", None)
+    if readiness is None:
+        return None
+    await readiness.reason()
+    state: str | None = readiness.members().get("migrations")
+    return state
 
 
 def database_problem(request: Request, error: DatabaseError) -> Response:

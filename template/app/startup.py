@@ -1,12 +1,15 @@
 """Questions to the server on connections of their own, outside the pool: is it there, and does the service fit in?"""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import stamina
 
 from app.database import AccessDenied, DatabaseError, Unavailable, driver
 from app.database.target import Target
 from app.database.translation import translated
+from app.revision import State, state, warn_if_behind
 from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
@@ -23,6 +26,7 @@ class Probe:
         self._target = target
         self._settings = settings
         self._connection: driver.RawConnection = None
+        self.migrations: State | None = None  # what was found last
 
     async def check(self) -> None:
         """Raises our error when the server does not answer. For one caller at a time."""
@@ -32,6 +36,7 @@ class Probe:
                 connection = await driver.connect(self._target, self._settings)
             try:
                 await driver.ping(connection)
+                self.migrations = await state(connection)
             except BaseException:  # a cancelled question leaves its answer in the socket
                 driver.terminate(connection)
                 raise
@@ -42,12 +47,23 @@ class Probe:
             await driver.close(self._connection)
 
 
+@contextmanager
+def in_a_sentence(target: Target) -> Iterator[None]:
+    """Raise CannotConnect instead of what the driver raises."""
+    try:
+        with translated(writing=True):
+            yield
+    except DatabaseError as error:
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise CannotConnect(" ".join(f"{error}: {target.where}, database {target.database}{cause}".split())) from error
+
+
 async def first_connection(settings: DatabaseSettings, *, read_only: bool = True) -> driver.RawConnection:
     """A connection to the primary, which may come up as late as `startup_timeout` seconds from now.
 
     Raises CannotConnect; at once when access is denied, since waiting does not make a password right.
     """
-    try:
+    with in_a_sentence(settings.target):
         async for attempt in stamina.retry_context(
             on=lambda error: isinstance(error, Unavailable) and not isinstance(error, AccessDenied),
             attempts=None if settings.startup_timeout else 1,
@@ -58,15 +74,15 @@ async def first_connection(settings: DatabaseSettings, *, read_only: bool = True
         ):
             with attempt, translated(writing=True):
                 return await driver.connect(settings.target, settings, read_only=read_only)
-    except DatabaseError as error:
-        target = settings.target
-        cause = f" ({error.__cause__})" if error.__cause__ else ""
-        raise CannotConnect(" ".join(f"{error}: {target.where}, database {target.database}{cause}".split())) from error
 
 
 async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:
-    """Wait for the primary and warn where all workers' connections do not fit. Raises as first_connection does."""
+    """Wait for the primary; warn where all workers' connections do not fit, and where migrations were not applied.
+
+    Raises as first_connection does.
+    """
     connection = await first_connection(settings)
+    await warn_if_behind(connection)
     await _compare_with_limit("DATABASE_URL", connection, settings, workers)
     if settings.replica_target:
         try:  # once: what can be read from the primary need not wait for a replica

@@ -77,6 +77,14 @@ def serve(binary: Path, data: Path, port: int) -> list[str]:
     return [*command, "--socket=socket", "--pid-file=pid", "--loose-mysqlx=0"]
 
 
+def sql_prompt(url: str) -> str | None:
+    """The command for one; None without a client on this machine."""
+    client = next(filter(shutil.which, ("mariadb", "mysql")), None)
+    address, _, database = url.rpartition("/")
+    port = address.rpartition(":")[2]
+    return f"{client} --host=127.0.0.1 --port={port} --user=root {database}" if client else None
+
+
 def _command(binary: Path, data: Path) -> list[str]:
     """With the options of both servers; the one that does not know a `loose` one goes on."""
     options = [

@@ -31,6 +31,8 @@ CASELESS = (
     "CREATE TABLE caseless (code varchar(20) COLLATE utf8mb4_general_ci PRIMARY KEY, v0 int)",
 )
 SCHEMAS_CASCADE = False  # they always do
+# Options of Alembic: a user who may do anything in a database reads all of its tables, so one of another.
+UNREADABLE_VERSIONS = {"version_table_schema": "mysql", "version_table": "user"}
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [
     {"name": "\ud800"},

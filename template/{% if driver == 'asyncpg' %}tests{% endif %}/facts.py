@@ -24,6 +24,7 @@ CASELESS = (
     "CREATE TABLE caseless (code citext PRIMARY KEY, v0 int)",
 )
 SCHEMAS_CASCADE = True
+UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"

@@ -121,6 +121,12 @@ class TransactionAborted(DatabaseError):
     title = "The transaction was lost before the end of its unit of work"
 
 
+class SchemaMismatch(DatabaseError):
+    """A migration that was not applied, or one of another release that was; else a bug."""
+
+    title = "The statement names a table or a column that the database does not have"
+
+
 class NestedSession(DatabaseError):
     """A bug: a task that waits for a second connection while it holds one may wait for ever. Pass the session on."""
 

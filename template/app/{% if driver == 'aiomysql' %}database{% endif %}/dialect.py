@@ -15,6 +15,7 @@ DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
 MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+REVISIONS = "SELECT GROUP_CONCAT(version_num SEPARATOR ' ') FROM {}"
 RELEASES_BATCHES = True  # of bulk rows, by their savepoint
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
 CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"

@@ -25,6 +25,7 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
     errors.Deadlock: (1213, 1614, 3058, 3132),
     errors.SerializationFailure: (1020, 3101),  # 1020: MariaDB, innodb_snapshot_isolation
     errors.SchemaChanged: (1412, 1615),  # 1412: by a migration, after the snapshot of the transaction
+    errors.SchemaMismatch: (1054, 1146),
     errors.LockTimeout: (1205, 1689, 3133, 3572),
     errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
     # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.

@@ -31,6 +31,8 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "40002": errors.DatabaseError,  # by a constraint: it would come again
     "40003": errors.DatabaseError,  # nobody knows whether it was done, so it is not done again
     "40P01": errors.Deadlock,
+    "42703": errors.SchemaMismatch,
+    "42P01": errors.SchemaMismatch,
     "44": errors.CheckViolation,  # WITH CHECK OPTION
     "53": errors.Unavailable,  # no disk, no memory
     "53300": errors.TooManyConnections,

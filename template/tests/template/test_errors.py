@@ -16,6 +16,7 @@ from app.database import (
     InvalidValue,
     LockTimeout,
     NotNullViolation,
+    SchemaMismatch,
     ServerGone,
     StatementTimeout,
     TransactionAborted,
@@ -64,6 +65,19 @@ async def test_a_row_that_others_refer_to_cannot_be_deleted(probe_database: Make
             await run(session, insert(probes).values(probe(2, parent_id=1)))
             await run(session, delete(probes).where(probes.c.id == 1))
     assert caught.value.constraint == "fk_probes_parent_id"
+
+
+@pytest.mark.parametrize("statement", ["SELECT nothing FROM probes", "SELECT 1 FROM nowhere"])
+async def test_a_table_or_a_column_that_is_not_there_is_told_from_other_bugs(
+    probe_database: MakeDatabase, statement: str
+) -> None:
+    async with probe_database().read() as session:
+        with pytest.raises(SchemaMismatch) as caught:
+            await run(session, text(statement))
+        assert str(caught.value) == SchemaMismatch.title
+        with pytest.raises(DatabaseError) as other:
+            await run(session, text("SELECT 1 +"))
+        assert type(other.value) is DatabaseError
 
 
 async def test_an_error_can_be_caught_inside_the_unit_of_work(probe_database: MakeDatabase) -> None:

@@ -116,11 +116,11 @@ def test_a_migration_that_is_there_but_not_recorded_is_named_and_can_be_recorded
     execute(database, "ALTER TABLE orders ADD COLUMN note int")  # and then the process was killed
     said = sentence(scripts)
     assert said.startswith("Migration second is in the database already, in part or whole, but not recorded there (")
-    assert "`uv run alembic stamp second`" in said
+    assert "`uv run python -m dev alembic stamp second`" in said
     scripts.stamp("second")
     scripts.upgrade()
     execute(database, "ALTER TABLE orders DROP COLUMN note")
-    with pytest.raises(SystemExit, match="`uv run alembic stamp first`"):
+    with pytest.raises(SystemExit, match="`uv run python -m dev alembic stamp first`"):
         scripts.downgrade("first")
     scripts.stamp("first")
     scripts.upgrade()
