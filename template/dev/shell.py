@@ -45,7 +45,8 @@ class Shell(InteractiveConsole):
         except SystemExit:
             raise
         except DatabaseError as error:
-            self.write(f"{type(error).__name__}: {error}{f' ({error.__cause__})' if error.__cause__ else ''}\n")
+            cause = str(error.__cause__ or "").partition("\n")[0]  # what the server says; further lines quote the row
+            self.write(f"{type(error).__name__}: {error}{f' ({cause})' if cause else ''}\n")
         except BaseException:  # Ctrl-C too ends the input, not the shell
             self.showtraceback()
 
