@@ -122,8 +122,6 @@ class TransactionAborted(DatabaseError):
 
 
 class SchemaMismatch(DatabaseError):
-    """A migration that was not applied, or one of another release that was; else a bug."""
-
     title = "The statement names a table or a column that the database does not have"
 
 
