@@ -26,7 +26,7 @@ def delete_slices(service: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for seed in ("app/extensions.py", "app/models.py"):
         text = (service / seed).read_text()
-        text = re.sub(r"^from app\.(developers|notes)\b.*\n", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^(from app\.|    \{\"name\": \")(developers|notes)\b.*\n", "", text, flags=re.MULTILINE)
         text = re.sub(r'"?\b(?:developers|notes)\b"?(?:, )?', "", text)
         (service / seed).write_text(text.replace(", ]", "]"))
 

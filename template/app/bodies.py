@@ -2,6 +2,7 @@
 with the index of its row.
 """
 
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from fastapi import HTTPException, Request
@@ -22,7 +23,6 @@ class RowsBody(Generic[Row]):
     """
 
     def __init__(self, model: type[Row], *, rows: int = 10_000, size: int = 8 * 1024 * 1024) -> None:
-        self._model = model
         self._adapter = TypeAdapter(list[model])  # type: ignore[valid-type]  # a variable to mypy, a class to pydantic
         self._rows = rows
         self._size = size
@@ -34,9 +34,20 @@ class RowsBody(Generic[Row]):
 
     @property
     def openapi(self) -> dict[str, Any]:
-        """For a route's `openapi_extra`: FastAPI does not see the body that a dependency reads."""
-        schema = {"type": "array", "maxItems": self._rows, "items": self._model.model_json_schema()}
+        """The body as app/openapi.py describes it, since FastAPI does not see what a dependency reads."""
+        schema = {**self._schema, "maxItems": self._rows}
+        del schema["$defs"]
         return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+    @property
+    def definitions(self) -> dict[str, Any]:
+        """The schemas that it refers to, by the names that they have in the document's components."""
+        definitions: dict[str, Any] = self._schema["$defs"]
+        return definitions
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
+        return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
 
     async def _read(self, request: Request) -> bytes:
         announced = request.headers.get("Content-Length", "")

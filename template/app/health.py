@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from app.problems import problem
+from app.responses import problems
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +65,25 @@ class Readiness:
         return None
 
 
+class Alive(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    status: Literal["ready"]
+    migrations: str | None = Field(None, description="Of the database, beside those of the code")
+
+
 @router.get("/live")
-async def live() -> dict[str, str]:
-    return {"status": "alive"}
+async def live() -> Alive:
+    return Alive()
 
 
-@router.get("/ready", responses={503: {"description": "Not ready; `reason` says of what kind"}})
+@router.get(
+    "/ready",
+    response_model=Ready,
+    responses=problems(503, reason={"type": "string", "description": "The kind of what is wrong"}),
+)
 async def ready(request: Request) -> Response:
     readiness: Readiness = request.app.state.readiness
     reason = await readiness.reason()

@@ -6,7 +6,9 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 
 from app import extensions, health, metrics
+from app.api_docs import add_api_docs
 from app.lifespan import SentenceAtFailedStart, lifespan
+from app.openapi import describe
 from app.overload import OverloadMiddleware
 from app.problems import add_problem_handlers
 from app.request_id import RequestIdMiddleware
@@ -19,6 +21,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title=SERVICE_NAME,
         lifespan=lifespan,
+        openapi_url=None,  # app/api_docs.py serves it
         middleware=[
             Middleware(SentenceAtFailedStart),
             Middleware(RequestIdMiddleware),
@@ -32,6 +35,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_exception_handler(error, handler)
     for router in (health.router, metrics.router, *getattr(extensions, "routers", [])):
         include(app, router)
+    describe(app, getattr(extensions, "openapi_tags", []))
+    add_api_docs(app)
     return app
 
 

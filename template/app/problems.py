@@ -17,9 +17,11 @@ from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
 from app.request_id import HEADER, current_request_id
+from app.routing import allowed_methods
 
 logger = logging.getLogger(__name__)
 
+MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"  # seconds: what ended in a 503 is over sooner than that, or not for long
 
 _MISMATCH: dict[str | None, str] = {
@@ -48,7 +50,7 @@ def problem(
         **members,
     }
     content = json.dumps({name: value for name, value in document.items() if value is not None})
-    response = Response(content, status, headers, media_type="application/problem+json")
+    response = Response(content, status, headers, media_type=MEDIA_TYPE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.setdefault("Retry-After", RETRY_AFTER)
     if request_id:  # an unhandled exception is answered outside of the middleware that adds it
@@ -60,12 +62,19 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code in (204, 205, 304):  # these never have a body: h11 and httptools refuse to send one
         return Response(status_code=error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette allows those of the first route at the path
+        headers["Allow"] = ", ".join(sorted(allowed_methods(request.scope))) or headers.get("Allow", "")
     detail = None if error.detail == _phrase(error.status_code) else error.detail
-    return problem(error.status_code, detail=detail, headers=error.headers)
+    return problem(error.status_code, detail=detail, headers=headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    in_path = any(tuple(e["loc"][:1]) == ("path",) for e in error.errors())
+    if in_path and request.method not in (allowed := allowed_methods(request.scope)):
+        # DELETE /orders/bulk, which DELETE /orders/{id} took for an id
+        return problem(405, headers={"Allow": ", ".join(sorted(allowed))})
     errors = [{"field": ".".join(map(str, e["loc"])), "detail": e["msg"]} for e in error.errors()]  # not the input
     return problem(422, type="urn:problem:invalid-request", title="The request is not valid", errors=errors)
 

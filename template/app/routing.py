@@ -7,7 +7,9 @@ time of a read by key. A router of plain routes needs no such level, where the a
 from copy import copy
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute, request_response
+from fastapi.routing import APIRoute, iter_route_contexts, request_response
+from starlette.routing import Match
+from starlette.types import Scope
 
 _PLAIN, _OF_APPLICATION = APIRouter(), FastAPI().router
 _ADDED = (  # what `include_router` hands down to each route
@@ -34,6 +36,18 @@ def include(app: FastAPI, router: APIRouter) -> None:
         route.dependency_overrides_provider = app
         route.app = request_response(route.get_route_handler())
         app.router.routes.append(route)
+    app.openapi_schema = None  # if it was made before, it lacks them
+
+
+def allowed_methods(scope: Scope) -> set[str]:
+    """What the resource at the path takes: of all routes that spell it out, else of those whose parameters fit.
+
+    So says OpenAPI too (https://spec.openapis.org/oas/v3.1.1.html#path-templating-matching).
+    """
+    routes = [route for route in iter_route_contexts(scope["app"].routes) if route.methods]
+    fitting = [route for route in routes if route.matches(scope)[0] is not Match.NONE]
+    spelt_out = [route for route in fitting if "{" not in (route.path or "")]
+    return {method for route in spelt_out or fitting for method in route.methods or ()}
 
 
 def _adds_nothing(router: APIRouter) -> bool:

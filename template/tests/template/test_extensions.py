@@ -24,7 +24,10 @@ from app.request_id import HEADER, current_request_id
 from app.routing import include
 from app.settings import Settings
 
-NAMES = ("routers", "middleware", "exception_handlers", "readiness_checks", "Settings", "pytest_plugins")
+NAMES = (
+    *("routers", "middleware", "exception_handlers", "readiness_checks", "Settings", "pytest_plugins"),
+    "openapi_tags",
+)
 
 router = APIRouter()
 
@@ -170,6 +173,13 @@ async def test_what_an_application_or_a_router_adds_to_its_routes_is_kept() -> N
     ):
         assert {(await client.get(f"/{id(each)}")).status_code for each in (living, plain)} == {401}
     assert started == [guarded]
+
+
+def test_tags_are_described_in_the_teams_words(settings: Settings, extend: pytest.MonkeyPatch) -> None:
+    assert "orders" not in str(create_app(settings).openapi()["tags"])
+    orders = {"name": "orders", "description": "What was ordered."}
+    extend.setattr(extensions, "openapi_tags", [orders], raising=False)
+    assert orders in create_app(settings).openapi()["tags"]
 
 
 async def test_middleware_runs_where_the_id_of_the_request_is_known(
