@@ -13,6 +13,11 @@ from services import CommandFailed, Service, database_url, python_called, tail
 pytestmark = pytest.mark.slow
 
 ASK = ROOT / "tests" / "clients"
+CONFIGURATION = {
+    "package_name_override": "client",
+    "post_hooks": [],
+    "content_type_overrides": {"application/x-ndjson": "text/plain"},  # it knows no media type but the common ones
+}
 PACKAGES = {"@hey-api/openapi-ts": "^0.99.0", "typescript": "^5.9.0"}
 COMPILER_OPTIONS = {
     "target": "es2022",
@@ -31,7 +36,7 @@ COMPILER_OPTIONS = {
 def service(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
     folder = tmp_path_factory.mktemp("clients")
     service = Service(render(snapshot, folder / NAME), python_called("newest"))
-    service.run("uv", "sync", "--quiet", "--no-dev", "--group", "dev")
+    service.run("uv", "sync", "--quiet")
     return service
 
 
@@ -58,7 +63,7 @@ def run(folder: Path, *command: str) -> str:
 def test_a_python_client_asks_the_service(service: Service, address: str, tmp_path: Path) -> None:
     document = str(service.path.parent / "openapi.json")
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"package_name_override": "client", "post_hooks": []}))
+    config.write_text(json.dumps(CONFIGURATION))
     generator = ["uvx", "--python", str(service.python), "openapi-python-client>=0.29"]
     arguments = ["generate", "--path", document, "--meta", "none", "--output-path", "client", "--fail-on-warning"]
     run(tmp_path, *generator, *arguments, "--config", str(config))

@@ -118,7 +118,7 @@ def _statuses(route: RouteContext, asks_database: bool, reads_rows: bool) -> Ite
         yield from (400, 413)
     if reads_rows:
         yield from (413, 415, 422)
-    if not route.path_format.startswith(ALWAYS_SERVED):
+    if not (route.path_format or "").startswith(ALWAYS_SERVED):
         yield from (500, 503)
     if asks_database:
         yield 504

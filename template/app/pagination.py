@@ -24,7 +24,7 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None = None
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """`DeveloperPage`: a good name for the class of a generated client, which `Page_Developer_` is not."""
         return "".join(getattr(each, "__name__", "Any") for each in params) + cls.__name__
 

@@ -13,11 +13,13 @@ from client.api.developers import (
 )
 from client.api.health import ready
 from client.models import (
+    BulkCreated,
     ConflictProblem,
     Developer,
     DeveloperCreate,
     DeveloperPage,
     DeveloperPatch,
+    HealthStatus,
     InvalidRequestProblem,
     Problem,
 )
@@ -37,10 +39,11 @@ assert (conflict.status, conflict.constraint) == (409, "uq_developers_email")
 
 invalid = create_developer.sync(client=client, body=DeveloperCreate(name="", email="none", specialty="x"))
 assert isinstance(invalid, InvalidRequestProblem), invalid
+assert invalid.errors
 assert [error.field for error in invalid.errors] == ["body.name", "body.email"]
 
 counted = create_developers.sync(client=client, body=bodies, on_conflict=CreateDevelopersOnConflict.SKIP)
-assert counted is not None
+assert isinstance(counted, BulkCreated), counted
 assert (counted.inserted, counted.skipped) == (2, 1)
 
 seen: list[str] = []
@@ -59,5 +62,5 @@ assert remove_developer.sync_detailed(client=client, id=made.id).status_code == 
 gone = read_developer.sync(client=client, id=made.id)
 assert isinstance(gone, Problem), gone
 assert (gone.status, gone.type_) == (404, "about:blank")
-assert ready.sync(client=client).status == "ready"
+assert isinstance(ready.sync(client=client), HealthStatus)
 print("asked")

@@ -18,16 +18,19 @@ def _number(value: object) -> object:
 
 
 JsonId = Annotated[int, BeforeValidator(_number), Field(ge=1, lt=2**63, examples=[1])]
-TEXT = r"^[^\x00]*[^\x00\s][^\x00]*$"  # not blank, as OpenAPI says it; no server takes a NUL in a text
+# Not blank, and no NUL, which no server takes in a text. Lengths are those of what was sent: OpenAPI has no other.
+TEXT = r"^[^\x00]*[^\x00-\x20\s][^\x00]*$"
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=TEXT),
+    StringConstraints(min_length=1, max_length=100, pattern=TEXT),
+    AfterValidator(str.strip),
     Field(examples=["Ada Lovelace"]),
 ]
 Email = Annotated[EmailStr, AfterValidator(str.lower), Field(examples=["ada@example.com"])]
 Specialty = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=50, pattern=TEXT),
+    StringConstraints(min_length=1, max_length=50, pattern=TEXT),
+    AfterValidator(str.strip),
     Field(examples=["engines"]),
 ]
 
