@@ -2,8 +2,9 @@
 
 Each name is optional: `routers`, `middleware` (starlette.middleware.Middleware), `exception_handlers` (by class;
 app.problems.problem makes the answer), `readiness_checks` (asynchronous functions that raise when something is
-missing), `Settings` (a subclass of app.settings.Settings, read at start), `pytest_plugins` (the names of modules with
-fixtures of the team's own: "tests.fixtures"), `openapi_tags` (what /docs says of the tags of the routers).
+missing), `Settings` (a subclass of app.settings.Settings, read at start), `lifespan` (what the service owns besides the
+database), `configure_logging` (called once, first), `fastapi_options` (arguments of FastAPI), `pytest_plugins` (modules
+with fixtures of the team's own: "tests.fixtures"). docs/extending.md has an example of each.
 """
 
 from fastapi import APIRouter
@@ -13,7 +14,9 @@ from app.notes.routes import router as notes
 
 routers: list[APIRouter] = [developers, notes]
 
-openapi_tags: list[dict[str, str]] = [
-    {"name": "developers", "description": "Who they are, one by one and by the thousand."},
-    {"name": "notes", "description": "What is noted of developers."},
-]
+fastapi_options = {
+    "openapi_tags": [
+        {"name": "developers", "description": "Who they are, one by one and by the thousand."},
+        {"name": "notes", "description": "What is noted of developers."},
+    ]
+}

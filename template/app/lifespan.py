@@ -4,7 +4,8 @@ A start that cannot succeed ends with one sentence instead of a traceback.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,7 +24,7 @@ class CannotStart(Exception):
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
     configure_logging()
     settings: Settings = app.state.settings or _settings()
     app.state.settings = settings  # for the team's own code, which may have added some
@@ -42,7 +43,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
             [probe.check, *getattr(extensions, "readiness_checks", [])],
             members=lambda: {"migrations": probe.migrations},
         )
-        yield
+        yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
+
+
+def _nothing(app: FastAPI) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 def _settings() -> Settings:

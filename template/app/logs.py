@@ -5,6 +5,7 @@ import sys
 
 from pythonjsonlogger.json import JsonFormatter
 
+from app import extensions
 from app.request_id import RequestIdFilter
 
 
@@ -27,3 +28,4 @@ def configure_logging() -> None:
         if logger.handlers:  # none: the server was started with --no-access-log
             logger.handlers.clear()
             logger.propagate = True
+    getattr(extensions, "configure_logging", lambda: None)()

@@ -5,7 +5,7 @@ It is added to what FastAPI says when the document is made, so no route is slowe
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from threading import Lock
 from typing import Any, get_args
 
@@ -31,9 +31,9 @@ _REQUEST_ID = {"description": "The id of the request", "required": True, "schema
 _RETRY_AFTER = {"description": "In seconds", "required": True, "schema": {"type": "integer"}}
 
 
-def describe(app: FastAPI, tags: Iterable[Object] = ()) -> None:
-    """Let `app.openapi()` say all of it. `tags` are the team's, with their descriptions."""
-    app.openapi_tags = [*TAGS, *(app.openapi_tags or []), *tags]
+def describe(app: FastAPI) -> None:
+    """Let `app.openapi()` say all of it."""
+    app.openapi_tags = [*TAGS, *(app.openapi_tags or [])]
     made_by_fastapi = app.openapi
     completed: Object | None = None
     lock = Lock()  # it is made in a thread

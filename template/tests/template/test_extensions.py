@@ -25,8 +25,15 @@ from app.routing import include
 from app.settings import Settings
 
 NAMES = (
-    *("routers", "middleware", "exception_handlers", "readiness_checks", "Settings", "pytest_plugins"),
-    "openapi_tags",
+    "routers",
+    "middleware",
+    "exception_handlers",
+    "readiness_checks",
+    "Settings",
+    "lifespan",
+    "configure_logging",
+    "fastapi_options",
+    "pytest_plugins",
 )
 
 router = APIRouter()
@@ -178,7 +185,7 @@ async def test_what_an_application_or_a_router_adds_to_its_routes_is_kept() -> N
 def test_tags_are_described_in_the_teams_words(settings: Settings, extend: pytest.MonkeyPatch) -> None:
     assert "orders" not in str(create_app(settings).openapi()["tags"])
     orders = {"name": "orders", "description": "What was ordered."}
-    extend.setattr(extensions, "openapi_tags", [orders], raising=False)
+    extend.setattr(extensions, "fastapi_options", {"openapi_tags": [orders]}, raising=False)
     assert orders in create_app(settings).openapi()["tags"]
 
 

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import select
+from starlette.types import Message
 
 from app.database import Database, metrics
 from app.database.pool import WAITERS_PER_PLACE
@@ -63,3 +64,19 @@ async def test_health_and_metrics_are_always_served(app: FastAPI, crowded: Datab
     async with AsyncClient(transport=transport, base_url="http://test/behind/a/proxy") as client, full(crowded):
         statuses = {p: (await client.get(p)).status_code for p in ("/health/live", "/health/ready", "/metrics", "/x")}
     assert statuses == {"/health/live": 200, "/health/ready": 200, "/metrics": 200, "/x": 503}
+
+
+async def test_a_websocket_is_refused_before_it_is_accepted(app: FastAPI, crowded: Database) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    denial: dict[str, object] = {"websocket.http.response": {}}
+    scope = {"type": "websocket", "path": "/x", "headers": [], "query_string": b"", "extensions": denial}
+    async with full(crowded):
+        await app(scope, receive, send)
+    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)

@@ -14,13 +14,14 @@ from dev import databases
 
 PASSWORD = "p@ss/w#rd%:?"
 ESCAPED = quote(PASSWORD, safe="")
+OTHERS = ("WEB_CONCURRENCY", "MAX_BODY_SIZE", "MAX_HEADER_FIELDS")
 URL = f"{driver.SCHEMES[0]}://ada:{ESCAPED}@host/orders"
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
     """An environment with DATABASE_URL and nothing else of ours, in a folder without `.env`."""
-    for name in ("WEB_CONCURRENCY", *(f"DATABASE_{field}".upper() for field in DatabaseSettings.model_fields)):
+    for name in (*OTHERS, *(f"DATABASE_{field}".upper() for field in DatabaseSettings.model_fields)):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATABASE_URL", URL)
     monkeypatch.chdir(tmp_path)
@@ -77,6 +78,13 @@ def test_web_concurrency_is_the_number_of_workers(environment: pytest.MonkeyPatc
     assert load_settings().web_concurrency == 4
 
 
+def test_the_limits_of_requests_have_variables(environment: pytest.MonkeyPatch) -> None:
+    assert (load_settings().max_body_size, load_settings().max_header_fields) == (1024 * 1024, 100)
+    environment.setenv("MAX_BODY_SIZE", "0")
+    environment.setenv("MAX_HEADER_FIELDS", "50")
+    assert (load_settings().max_body_size, load_settings().max_header_fields) == (0, 50)
+
+
 def test_a_variable_that_is_only_called_database_is_somebody_elses(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DATABASE", "orders")
     assert load_settings().database.target.database == "orders"
@@ -127,6 +135,8 @@ def test_what_prepares_the_tests_does_not_read_dotenv(settings: Settings, tmp_pa
         ("DATABASE_STARTUP_TIMEOUT", "-1"),
         ("DATABASE_ISOLATION_LEVEL", "READ UNCOMMITTED"),
         ("WEB_CONCURRENCY", "0"),
+        ("MAX_BODY_SIZE", "-1"),
+        ("MAX_HEADER_FIELDS", "0"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_in_one_sentence(
@@ -161,6 +171,17 @@ def test_a_team_adds_settings_by_a_subclass(environment: pytest.MonkeyPatch) -> 
     settings = load_settings(TeamSettings)
     assert isinstance(settings, TeamSettings)
     assert settings.mail_server == "mail.internal"
+
+
+def test_a_list_that_is_no_json_is_one_sentence(environment: pytest.MonkeyPatch) -> None:
+    class TeamSettings(Settings):
+        mail_servers: list[str]
+
+    environment.setenv("MAIL_SERVERS", "one,two")
+    with pytest.raises(InvalidSettings, match="mail_servers") as caught:
+        load_settings(TeamSettings)
+    assert "\n" not in str(caught.value)
+    assert "one,two" not in str(caught.value)
 
 
 def test_no_secret_shows_in_what_settings_print_or_dump(environment: pytest.MonkeyPatch) -> None:
