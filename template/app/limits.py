@@ -7,10 +7,11 @@ header fields there are MAX_HEADER_FIELDS at most: each look into them goes thro
 import asyncio
 
 from starlette.exceptions import HTTPException
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.problems import problem
+
+MAX_BODY_SIZE_SCOPE_KEY = "starlette.max_body_size"  # of Starlette's own limit, which FastAPI's routes set
 
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
