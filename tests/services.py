@@ -227,13 +227,13 @@ class Service:
         self.run(self.executable("python"), "-c", CREATE_DATABASE, url, DATABASE_URL=url)
 
     @contextmanager
-    def serving(self, url: str) -> Iterator[httpx.Client]:
+    def serving(self, url: str, **variables: str) -> Iterator[httpx.Client]:
         """A client of the service, which runs under a real uvicorn on the database of `url`."""
         port = free_port()
         command = [self.executable("uvicorn"), "app.main:app", "--port", str(port)]
         with (
             tempfile.TemporaryFile("w+") as log,
-            self.background(*command, log=log, DATABASE_URL=url) as process,
+            self.background(*command, log=log, ends_with_input=False, **variables, DATABASE_URL=url) as process,
             httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client,
         ):
             until = time.monotonic() + 60

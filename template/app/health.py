@@ -8,7 +8,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.problems import problem
 from app.responses import problems
+from app.revision import State
 
 logger = logging.getLogger(__name__)
 
@@ -27,19 +29,23 @@ router = APIRouter(prefix="/health", tags=["health"])
 class Readiness:
     """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising.
 
-    `members` are what the answer says besides; those that are None are left out.
+    Those `beside` are told by their names in the answer, and do not decide: what the service can do without. `members` are
+    what it says besides; those that are None are left out.
     """
 
     def __init__(
         self,
         checks: Sequence[Check],
         *,
+        beside: Mapping[str, Check] = MappingProxyType({}),
         members: Callable[[], Mapping[str, str | None]] = dict,
         timeout: float = 2.0,
         max_age: float = 1.0,
     ) -> None:
         self._checks = checks
-        self.members = members
+        self._beside = beside
+        self._members = members
+        self._found: dict[str, str] = {}
         self._timeout = timeout
         self._max_age = max_age
         self._lock = asyncio.Lock()
@@ -50,17 +56,26 @@ class Readiness:
         """The kind of what is wrong, None when all is well."""
         async with self._lock:
             if monotonic() - self._asked >= self._max_age:
-                self._reason = await self._ask()
+                self._reason, *others = await asyncio.gather(
+                    self._fault("Not ready", *self._checks),
+                    *(self._fault(f"Ready without the {name}", check) for name, check in self._beside.items()),
+                )
+                self._found = {name: kind or "ok" for name, kind in zip(self._beside, others, strict=True)}
                 self._asked = monotonic()
             return self._reason
 
-    async def _ask(self) -> str | None:
+    def members(self) -> dict[str, str]:
+        """What is known besides, since `reason` was asked last."""
+        said = self._members()
+        return self._found | {name: value for name, value in said.items() if value is not None}
+
+    async def _fault(self, meaning: str, *checks: Check) -> str | None:
         try:
             async with asyncio.timeout(self._timeout):
-                for check in self._checks:
+                for check in checks:
                     await check()
         except Exception as error:
-            logger.warning("Not ready: %r, caused by %r", error, error.__cause__)
+            logger.warning("%s: %r, caused by %r", meaning, error, error.__cause__)
             return type(error).__name__
         return None
 
@@ -71,7 +86,8 @@ class Alive(BaseModel):
 
 class Ready(BaseModel):
     status: Literal["ready"]
-    migrations: str | None = Field(None, description="Of the database, beside those of the code")
+    migrations: State | None = Field(None, description="Those of the database, beside those of the code")
+    replica: str | None = Field(None, description="ok, or the kind of what is wrong with it")
 
 
 @router.get("/live")
@@ -87,7 +103,7 @@ async def live() -> Alive:
 async def ready(request: Request) -> Response:
     readiness: Readiness = request.app.state.readiness
     reason = await readiness.reason()
-    members: dict[str, Any] = {name: value for name, value in readiness.members().items() if value is not None}
+    members = readiness.members()
     if reason:
         title = "The service is not ready"
         return problem(503, type="urn:problem:not-ready", title=title, reason=reason, **members)

@@ -15,8 +15,9 @@ from app.database import Database
 from app.health import Readiness
 from app.logs import configure_logging
 from app.metrics import pools
+from app.replica import probes
 from app.settings import InvalidSettings, Settings, load_settings
-from app.startup import CannotConnect, Probe, wait_for_server
+from app.startup import CannotConnect, wait_for_server
 
 
 class CannotStart(Exception):
@@ -37,10 +38,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         stack.push_async_callback(database.close)
         pools.databases.add(database)
         stack.callback(pools.databases.discard, database)
-        probe = Probe(settings.database.target, settings.database)
-        stack.push_async_callback(probe.close)
+        probe, of_replica = probes(settings.database)
+        for each in filter(None, (probe, of_replica)):
+            stack.push_async_callback(each.close)
         app.state.readiness = Readiness(
             [probe.check, *getattr(extensions, "readiness_checks", [])],
+            beside={"replica": of_replica.check} if of_replica else {},  # without it writes go on: it does not decide
             members=lambda: {"migrations": probe.migrations},
         )
         yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import stamina
 
-from app.database import AccessDenied, DatabaseError, Unavailable, driver
+from app.database import AccessDenied, DatabaseError, TooManyConnections, Unavailable, driver
 from app.database.target import Target
-from app.database.translation import translated
+from app.database.translation import translate, translated
 from app.revision import State, state, warn_if_behind
 from app.settings import DatabaseSettings
 
@@ -19,28 +20,54 @@ class CannotConnect(Exception):
     """Why not and where to, in one sentence without a secret."""
 
 
+FRESH_AFTER = 30.0  # seconds
+
+
 class Probe:
-    """Keeps one connection for `check`, which thus neither waits for the pool nor opens one each time."""
+    """Keeps one connection for `check`, which thus neither waits for the pool nor opens one each time.
+
+    Connections outlive the password, the grants and the database that they came by: so every 30 s it is a new one.
+    """
 
     def __init__(self, target: Target, settings: DatabaseSettings) -> None:
         self._target = target
         self._settings = settings
         self._connection: driver.RawConnection = None
+        self._fresh_until = 0.0
         self.migrations: State | None = None  # what was found last
 
     async def check(self) -> None:
-        """Raises our error when the server does not answer. For one caller at a time."""
+        """Raises our error when the server does not answer, or lets nobody in. For one caller at a time."""
         with translated(writing=True):
             connection, self._connection = self._connection, None
-            if connection is None or driver.is_closed(connection):
-                connection = await driver.connect(self._target, self._settings)
+            if connection is None or driver.is_closed(connection) or monotonic() >= self._fresh_until:
+                connection = await self._another_than(connection)
             try:
-                await driver.ping(connection)
-                self.migrations = await state(connection)
+                await self._ask(connection)
             except BaseException:  # a cancelled question leaves its answer in the socket
                 driver.terminate(connection)
                 raise
             self._connection = connection
+
+    async def _ask(self, connection: driver.RawConnection) -> None:
+        await driver.ping(connection)
+        self.migrations = await state(connection)
+
+    async def _another_than(self, old: driver.RawConnection) -> driver.RawConnection:
+        """A new connection. The old one lives on where there is no place for two: that says nothing of the account."""
+        new = None
+        try:
+            new = await driver.connect(self._target, self._settings)
+            if old is not None:
+                await driver.close(old)
+        except BaseException as error:
+            no_place = new is None and isinstance(translate(error, writing=True), TooManyConnections)
+            if old is None or driver.is_closed(old) or not no_place:
+                for connection in filter(None, (old, new)):
+                    driver.terminate(connection)
+                raise
+        self._fresh_until = monotonic() + FRESH_AFTER
+        return new or old
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -15,7 +15,7 @@ from typing import Any
 READY = b"ready for connections"
 SHUT_DOWN = signal.SIGTERM
 ABANDON = signal.SIGKILL  # a shutdown takes MySQL a second
-URL = "mysql://root@127.0.0.1:{port}/mysql"
+URL = "mysql://root:@127.0.0.1:{port}/mysql"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process: not needed, both run as root when told to."""
 

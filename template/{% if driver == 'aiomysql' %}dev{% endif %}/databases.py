@@ -5,7 +5,6 @@ from dataclasses import replace
 from app.database import driver
 from app.settings import DatabaseSettings
 from app.startup import in_a_sentence
-from app.url import parse_url
 
 
 async def create(url: str) -> None:
@@ -19,8 +18,8 @@ async def drop(url: str) -> None:
 
 
 async def _run(url: str, statement: str) -> None:
-    target = parse_url(url)
     settings = DatabaseSettings(_env_file=None, url=url)
+    target = settings.target
     with in_a_sentence(target):
         connection = await driver.connect(replace(target, database=""), settings, read_only=False)
         try:

@@ -19,7 +19,7 @@ from typing import Any
 READY = b"ready to accept"  # connections, or read-only connections
 SHUT_DOWN = signal.SIGINT  # https://www.postgresql.org/docs/current/server-shutdown.html
 ABANDON = signal.SIGQUIT  # not SIGKILL, which leaves shared memory behind
-URL = "postgresql://postgres@127.0.0.1:{port}/postgres"
+URL = "postgresql://postgres:@127.0.0.1:{port}/postgres"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process."""
 if os.geteuid() == 0:

@@ -8,7 +8,6 @@ import asyncpg
 from app.database import driver
 from app.settings import DatabaseSettings
 from app.startup import in_a_sentence
-from app.url import parse_url
 
 
 async def create(url: str) -> None:
@@ -25,8 +24,8 @@ async def drop(url: str) -> None:
 
 
 async def _run(url: str, statement: str) -> None:
-    target = parse_url(url)
     settings = DatabaseSettings(_env_file=None, url=url)
+    target = settings.target
     with in_a_sentence(target):
         connection = await driver.connect(replace(target, database="postgres"), settings, read_only=False)
         try:

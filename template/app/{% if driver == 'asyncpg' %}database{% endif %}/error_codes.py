@@ -77,6 +77,8 @@ def _kind(error: asyncpg.PostgresError) -> type[errors.DatabaseError]:
     if state == "42501" and error.server_source_function == "ExecWithCheckOptions":
         return errors.CheckViolation  # a policy of row-level security; the others are privileges that were not granted
     kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
+    if state == "42501" and error.severity_en == "FATAL":  # at the door: CONNECT is not granted
+        return errors.AccessDenied
     if error.severity_en in ("FATAL", "PANIC"):  # after which the server closes the connection
         return kind if issubclass(kind, errors.Unavailable) else errors.ServerGone
     if kind is errors.ServerGone and error.severity_en == "ERROR":  # of another server, by dblink or a foreign table

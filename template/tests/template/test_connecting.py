@@ -19,7 +19,7 @@ from app.database import (
     driver,
     pool,
 )
-from app.database.translation import translate
+from app.database.translation import translate, translated
 from app.settings import DatabaseSettings, Settings
 from app.startup import wait_for_server
 from tests import facts
@@ -77,6 +77,11 @@ async def test_tls_that_was_asked_for_is_there_or_is_an_error(settings: Settings
     await driver.close(connection)
 
 
+async def settings_of(url: str) -> DatabaseSettings:
+    """Which look at the files that the URL names: at the start, not in the event loop."""
+    return await asyncio.to_thread(DatabaseSettings, _env_file=None, url=SecretStr(url))
+
+
 @pytest.mark.usefixtures("no_pooler")
 async def test_a_certificate_is_verified(settings: Settings, server: driver.RawConnection) -> None:
     authority = await facts.certificate_authority(server)
@@ -85,7 +90,7 @@ async def test_a_certificate_is_verified(settings: Settings, server: driver.RawC
     url = settings.database.url.get_secret_value()
 
     async def connect(options: str) -> driver.RawConnection:
-        asking = DatabaseSettings(_env_file=None, url=SecretStr(f"{url}?{options}"))
+        asking = await settings_of(f"{url}?{options}")
         return await driver.connect(asking.target, asking)
 
     connection = await connect(f"sslmode=verify-ca&sslrootcert={quote(str(authority))}")
@@ -98,6 +103,28 @@ async def test_a_certificate_is_verified(settings: Settings, server: driver.RawC
         assert str(translate(caught.value, writing=True)) == (
             "The database server's certificate is not one that the URL's TLS mode trusts"
         )
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_certificate_of_the_client_gets_in_where_the_server_wants_one(
+    settings: Settings, server: driver.RawConnection, user: str
+) -> None:
+    await facts.create_user(server, user, PASSWORD)
+    if (files := await facts.client_certificate(server)) is None:
+        pytest.skip("this server has no TLS, or no certificate for clients that can be read from here")
+    await facts.require_certificate(server, user)
+    url = as_user(settings.database.url, user, PASSWORD).get_secret_value()
+
+    async def connect(options: str) -> driver.RawConnection:
+        asking = await settings_of(f"{url}?sslmode=require{options}")
+        return await driver.connect(asking.target, asking)
+
+    certificate, key = (quote(str(file)) for file in files)
+    connection = await connect(f"&sslcert={certificate}&sslkey={key}")
+    assert facts.is_encrypted(connection)
+    await driver.close(connection)
+    with pytest.raises(AccessDenied), translated(writing=True):
+        await connect("")
 
 
 @pytest.mark.usefixtures("no_pooler")

@@ -16,10 +16,10 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from app import extensions
-from app.database import Database
+from app.database import Database, dialect
 from app.lifespan import CannotStart
 from app.main import create_app
-from app.settings import Settings, load_database_settings, load_settings
+from app.settings import DatabaseSettings, Settings, load_database_settings, load_settings
 from tests.processes import Process, prepare
 from tests.statements import value
 from tests.template.test_extensions import NAMES
@@ -245,6 +245,18 @@ def test_settings_from_files(
     assert loaded.database.url == settings.database.url
     assert loaded.database.pool_size == 7
     assert load_database_settings(defined["Settings"]) == loaded.database, "what migrations read"
+
+
+async def test_database_password(extend: Extend, tmp_path: Path) -> None:
+    async def opened_with(password: str) -> str:
+        return password
+
+    extend.by("database_password")["TOKENS"] = tmp_path
+    (tmp_path / "db.example.com").write_text("token")
+    url = SecretStr(f"{dialect.DIALECT.partition('+')[0]}://ada@db.example.com/orders")
+    source = DatabaseSettings(_env_file=None, url=url).target.password_source
+    assert source is not None
+    assert await source.connect(("db.example.com", dialect.PORT, "ada"), opened_with) == "token"
 
 
 async def test_lifespan(settings: Settings, extend: Extend) -> None:

@@ -30,6 +30,7 @@ NAMES = (
     "exception_handlers",
     "readiness_checks",
     "Settings",
+    "database_password",
     "lifespan",
     "configure_logging",
     "fastapi_options",

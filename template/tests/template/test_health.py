@@ -1,7 +1,7 @@
 """Health: liveness leaves the database alone, readiness asks it by itself, shortly, and once for many."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,11 +11,13 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from app import extensions
-from app.database import Database, ServerGone
+from app.database import Database, ServerGone, driver
 from app.health import Readiness
 from app.main import create_app
+from app.replica import PrimaryProbe, ReplicaLags, ReplicaProbe
 from app.settings import Settings
 from app.startup import Probe
+from tests import facts
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
 
@@ -81,6 +83,52 @@ async def test_a_service_without_its_database_is_not_ready(settings: Settings, c
     assert response.headers["Retry-After"]
     assert response.json()["reason"] == "ServerGone"
     assert "127.0.0.1" not in response.text
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_replica_that_is_away_is_told_and_does_not_make_the_service_unready(
+    away: bool, settings: Settings, closed: SecretStr
+) -> None:
+    app = create_app(with_database(settings, replica_url=closed if away else settings.database.url))
+    async with app.router.lifespan_context(app), asking(app) as client:
+        response = await client.get("/health/ready")
+    answer = {"status": "ready", "replica": "ServerGone" if away else "ok"}
+    assert (response.status_code, response.json()) == (200, answer)
+
+
+async def test_a_service_that_is_not_ready_tells_of_its_replica_too(settings: Settings, closed: SecretStr) -> None:
+    proxy = Proxy(settings.database.url)
+    proxy.fall_silent()
+    async with proxy.listen() as url:
+        app = create_app(settings)
+        beside: dict[str, Callable[[], Awaitable[None]]] = {"replica": probe_of(settings, url).check, "other": Check()}
+        app.state.readiness = Readiness([probe_of(settings, closed).check], beside=beside, timeout=0.2)
+        async with asking(app) as client:
+            response = await client.get("/health/ready")
+    assert response.status_code == 503
+    assert [response.json()[name] for name in ("reason", "replica", "other")] == ["ServerGone", "TimeoutError", "ok"]
+
+
+async def test_a_replica_that_does_not_come_to_where_the_primary_was_lags(
+    settings: Settings, server: driver.RawConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if facts.FAR_AHEAD is None:
+        pytest.skip("this server says so of a standby only: tests of the template have one")
+    primary = PrimaryProbe(settings.database.target, settings.database)
+    replica = ReplicaProbe(primary, settings.database.target, settings.database)
+    await primary.check()
+    await replica.check()
+    primary.position = await driver.scalar(server, facts.FAR_AHEAD)
+    await replica.check()  # it may come so far in time
+    monkeypatch.setattr("app.replica.LAGS_AFTER", 0.0)
+    with pytest.raises(ReplicaLags):
+        await replica.check()
+    assert replica._awaited
+    replica._awaited = None
+    primary.position = None
+    await replica.check()
+    for probe in (primary, replica):
+        await probe.close()
 
 
 async def test_a_server_that_never_answers_ends_with_the_limit_of_the_probe(settings: Settings) -> None:

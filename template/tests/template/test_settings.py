@@ -51,7 +51,9 @@ def test_a_variable_overrides_its_default(name: str, environment: pytest.MonkeyP
 
 
 def test_each_setting_has_a_variable_that_is_tested_here() -> None:
-    assert {name.lower() for name in OVERRIDES} | {"url", "replica_url"} == set(DatabaseSettings.model_fields)
+    assert {name.lower() for name in OVERRIDES} | {"url", "replica_url", "password_file"} == set(
+        DatabaseSettings.model_fields
+    )
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
@@ -121,6 +123,10 @@ def test_what_prepares_the_tests_does_not_read_dotenv(settings: Settings, tmp_pa
         ("DATABASE_URL", f"{URL}?sslmode=prefer"),
         ("DATABASE_URL", f"{URL}?sslmode=verify-full&sslrootcert=/no/such/file"),
         ("DATABASE_REPLICA_URL", f"oracle://ada:{PASSWORD}@host/orders"),
+        ("DATABASE_URL", f"{URL}?sslmode=require&sslcert=/no/such/file"),
+        ("DATABASE_URL", f"{URL}?connect_timeout=10"),
+        ("DATABASE_PASSWORD_FILE", "/no/such/file"),
+        ("DATABASE_PASSWORD_FILE", "/"),
         ("DATABASE_POOL_SIZE", "abc"),
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_SIZE", "1001"),
@@ -152,6 +158,24 @@ def test_a_value_that_cannot_be_used_is_named_in_one_sentence(
     shown = "".join(traceback.format_exception(caught.value))
     assert PASSWORD not in shown
     assert ESCAPED not in shown
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_REPLICA_URL"])
+def test_a_password_in_the_url_and_one_in_a_file_are_one_too_many(
+    variable: str, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    environment.setenv("DATABASE_PASSWORD_FILE", str(file))
+    environment.setenv("DATABASE_URL", URL.replace(f":{ESCAPED}@", "@"))
+    source = load_settings().database.target.password_source
+    assert source
+    assert source._ask("host", 1, "ada") == PASSWORD
+    environment.setenv(variable, URL)
+    sentence = f"^{variable} and DATABASE_PASSWORD_FILE both give a password: leave it out of the URL$"
+    with pytest.raises(InvalidSettings, match=sentence) as caught:
+        load_settings()
+    assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 
 
 def test_each_variable_at_fault_is_named(environment: pytest.MonkeyPatch) -> None:

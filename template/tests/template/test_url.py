@@ -149,6 +149,36 @@ def test_a_ca_takes_the_place_of_those_of_the_system(option: str, tmp_path: Path
     assert context.cert_store_stats()["x509_ca"] == 1
 
 
+def test_the_authorities_of_the_system_are_asked_for_by_name_and_then_the_hosts_name_counts() -> None:
+    for url in (f"{SCHEME}://host/orders?sslrootcert=system", f"{SCHEME}://host/orders?ssl-ca=system"):
+        assert parse_url(url) == parse_url(f"{SCHEME}://host/orders?sslmode=verify-full")
+
+
+def test_a_file_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    authority.write_text(CA)
+    target = parse_url(f"{SCHEME}://host/orders?sslmode=verify-full&sslrootcert={authority}")
+    first = target.ssl_context()
+    assert target.ssl_context() is first
+    (tmp_path / "new.pem").write_text(CA)
+    (tmp_path / "new.pem").replace(authority)
+    second = target.ssl_context()
+    assert second is not first
+    assert target.ssl_context() is second
+    authority.write_text("no certificate")
+    with pytest.raises(ssl.SSLError):
+        target.ssl_context()
+
+
+def test_a_client_has_a_certificate_with_a_key_in_the_same_file_or_in_another() -> None:
+    url = f"{SCHEME}://host/orders?sslmode=require"
+    for certificate, key in (("sslcert", "sslkey"), ("ssl-cert", "ssl-key")):
+        target = parse_url(f"{url}&{certificate}=/one.pem&{key}=/two.pem&sslpassword=s3cret")
+        assert (target.certificate, target.key, target.key_password) == ("/one.pem", "/two.pem", "s3cret")
+        assert "s3cret" not in repr(target)
+    assert parse_url(f"{url}&sslcert=/both.pem").key is None
+
+
 def test_connections_share_one_context_for_reading_the_certificates_takes_long() -> None:
     url = f"{SCHEME}://host/orders?sslmode=verify-full"
     assert parse_url(url).ssl_context() is parse_url(url).ssl_context()
@@ -192,6 +222,11 @@ def test_the_password_is_not_in_what_a_target_prints() -> None:
         (f"{SCHEME}://ada:secret@hidden/hidden?ssl-mode=PREFERRED", "fall back to plaintext"),
         (f"{SCHEME}://ada:secret@hidden/hidden?sslrootcert=/hidden", "a CA is used by"),
         (f"{SCHEME}://ada:secret@hidden/hidden?sslmode=require&sslrootcert=/hidden", "a CA is used by"),
+        (f"{SCHEME}://ada:secret@hidden/hidden?sslmode=verify-ca&sslrootcert=system", "write sslmode=verify-full"),
+        (f"{SCHEME}://ada:secret@hidden/hidden?sslcert=/hidden", "over TLS only"),
+        (f"{SCHEME}://ada:secret@hidden/hidden?sslmode=require&sslkey=/hidden", "add sslcert"),
+        (f"{SCHEME}://ada:secret@hidden/hidden?sslmode=require&sslpassword=secret", "add sslcert"),
+        (f"{SCHEME}://ada:secret@hidden/hidden?options=hidden&connect_timeout=hidden", "option"),
         (f"{SCHEME}://ada:secret@/hidden?host=hidden", "absolute path"),
         (f"{SCHEME}://ada:secret@hidden/hidden?unix_socket=/hidden", "not both"),
         (f"{SCHEME}://ada:secret@localhost:1/hidden?unix_socket=/hidden", "not both"),
