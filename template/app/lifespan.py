@@ -4,7 +4,7 @@ A start that cannot succeed ends with one sentence instead of a traceback.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,11 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import extensions
 from app.database import Database
 from app.health import Readiness
-from app.logs import configure_logging
+from app.logs import configure_logging, set_levels
 from app.metrics import pools
 from app.replica import probes
-from app.settings import InvalidSettings, Settings, load_settings
+from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
+from app.traces import sending_traces
 
 
 class CannotStart(Exception):
@@ -29,11 +30,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
     configure_logging()
     settings: Settings = app.state.settings or _settings()
     app.state.settings = settings  # for the team's own code, which may have added some
+    with suppress(ValueError):  # a team's own setting of that name, which means something else
+        set_levels(str(settings.log_level))
     try:
         await wait_for_server(settings.database, workers=settings.web_concurrency)
     except CannotConnect as error:
         raise CannotStart(str(error)) from error
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(sending_traces(SERVICE_NAME))
         app.state.database = database = Database(settings.database)
         stack.push_async_callback(database.close)
         pools.databases.add(database)

@@ -6,7 +6,8 @@ from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from app import extensions, health, metrics
+from app import extensions, health, metrics, traces
+from app.access_log import AccessLogMiddleware
 from app.api_docs import add_api_docs
 from app.lifespan import SentenceAtFailedStart, lifespan
 from app.limits import LimitsMiddleware
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[
             Middleware(SentenceAtFailedStart),
             Middleware(RequestIdMiddleware),
+            Middleware(AccessLogMiddleware),
             *getattr(extensions, "middleware", []),
             # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
             Middleware(ServerErrorMiddleware, handler=handler_of_bugs),
@@ -38,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(LimitsMiddleware),
             Middleware(OverloadMiddleware),
         ],
+        telemetry=traces.OF_REQUESTS,
         **{**options, "openapi_url": None},  # app/api_docs.py serves it
     )
     app.title = title

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
-from app.request_id import HEADER, current_request_id
+from app.request_id import HEADER, current_request_id, current_trace_id
 from app.routing import allowed_methods
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ def problem(
         "status": status,
         "detail": detail,
         "request_id": request_id,
+        "trace_id": current_trace_id(),
         **members,
     }
     content = json.dumps({name: value for name, value in document.items() if value is not None})

@@ -4,9 +4,12 @@ A new measure is a line here and a call where it happens; app/metrics.py shows t
 """
 
 import logging
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
+
+from app.database.statements import described
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +35,27 @@ class Status:
     open: int
 
 
+@dataclass(slots=True)
+class Tally:
+    """What was asked of the database: how many statements, and for how long with BEGIN, COMMIT and ROLLBACK."""
+
+    statements: int = 0
+    seconds: float = 0.0
+
+
+tally: ContextVar[Tally | None] = ContextVar("database_tally", default=None)  # of a request, where somebody wants it
+
+
+def note_time(seconds: float, statements: int = 0) -> None:
+    """Add to the tally of the request."""
+    if (of_request := tally.get()) is not None:
+        of_request.seconds += seconds
+        of_request.statements += statements
+
+
 def note_slow(statement: str, seconds: float) -> None:
     """Count and log a statement that took long, also one that failed."""
     if seconds > SLOW:
         slow_statements.inc()
-        logger.warning("A statement took %.1f s: %s", seconds, " ".join(statement.split()))
+        _, summary, text = described(statement)
+        logger.warning("A statement took %.1f s: %s", seconds, text or summary)

@@ -9,6 +9,7 @@ NAME = "aiomysql"
 SERVER = "MySQL and MariaDB"
 SCHEMES = ("mysql", "mariadb")
 PORT = 3306
+QUOTE = "`"  # of names
 SEVERAL_HOSTS = False
 SOCKET_HAS_PORT = False
 DIRECT_TLS: list[str] = []  # no connection begins with it

@@ -9,6 +9,7 @@ NAME = "asyncpg"
 SERVER = "PostgreSQL"
 SCHEMES = ("postgresql", "postgres")
 PORT = 5432
+QUOTE = '"'  # of names
 SEVERAL_HOSTS = True
 SOCKET_HAS_PORT = True  # in its name
 DIRECT_TLS = ["postgresql"]  # what a client that begins with TLS names the protocol

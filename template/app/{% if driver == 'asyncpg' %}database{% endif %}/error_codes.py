@@ -49,6 +49,10 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
 }
 # A plan, or the driver's idea of a type, that is older than a migration.
 _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+# Classes of codes whose messages name tables, columns, constraints, roles, addresses, and never a value; the details
+# that come with a message may. What RAISE says can be anything.
+_SAYS_NO_VALUE = ("08", "23", "25", "28", "3D", "40", "42", "44", "53", "54", "55", "57")
+LIBRARIES = ("asyncpg",)  # whose own messages may hold a value
 _TYPE_IS_GONE = re.compile(r"cache lookup failed for (type|relation|attribute)")
 
 
@@ -66,6 +70,21 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
         # What a terminated session still said puts the protocol out of step; the others say nothing of the server.
         return errors.ServerGone() if "protocol" in str(error) else errors.DatabaseError()
     return errors.ServerGone() if isinstance(error, OSError) else None
+
+
+def code_of(error: BaseException) -> str | None:
+    """The server's code for an error, or for what it was raised from."""
+    state: str | None = getattr(error, "sqlstate", None)
+    return code_of(error.__cause__) if state is None and error.__cause__ is not None else state
+
+
+def wording(error: BaseException) -> str | None:
+    """What the server's error says, as far as no value is in it; None for one that is not the server's."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return None
+    state = error.sqlstate or ""
+    tells = error.server_source_function == "exec_stmt_raise" or not state.startswith(_SAYS_NO_VALUE)
+    return f"SQLSTATE {state}" if tells or state == "42601" else f"{error.args[0]} (SQLSTATE {state})"
 
 
 def _kind(error: asyncpg.PostgresError) -> type[errors.DatabaseError]:
