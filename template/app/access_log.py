@@ -76,6 +76,8 @@ def _root(scope: Scope) -> str:
 def _write(scope: Scope, status: int, seconds: float, of_request: Tally, *, cut_off: bool = False) -> None:
     quiet = status < 400 and scope["path"].removeprefix(_root(scope)).startswith(ALWAYS_SERVED)
     level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
     fields = {
         "method": scope["method"],
         "route": route_of(scope),
