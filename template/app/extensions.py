@@ -3,8 +3,8 @@
 Each name is optional: `routers`, `middleware` (starlette.middleware.Middleware), `exception_handlers` (by class;
 app.problems.problem makes the answer), `readiness_checks` (asynchronous functions that raise when something is
 missing), `Settings` (a subclass of app.settings.Settings, read at start), `database_password` (what gives the password
-or token of a new connection), `lifespan` (what the service owns besides the database), `configure_logging` (called once,
-first), `fastapi_options` (arguments of FastAPI), `pytest_plugins` (modules with fixtures of the team's own:
+or token of a new connection), `lifespan` (what the service owns besides the database), `configure_logging` (called
+once, first), `fastapi_options` (arguments of FastAPI), `pytest_plugins` (modules with fixtures of the team's own:
 "tests.fixtures"). docs/extending.md has an example of each.
 """
 

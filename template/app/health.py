@@ -29,8 +29,8 @@ router = APIRouter(prefix="/health", tags=["health"])
 class Readiness:
     """Runs the checks at most once in `max_age` seconds. They have `timeout` seconds together and fail by raising.
 
-    Those `beside` are told by their names in the answer, and do not decide: what the service can do without. `members` are
-    what it says besides; those that are None are left out.
+    Those `beside` are told by their names in the answer, and do not decide: what the service can do without. `members`
+    are what it says besides; those that are None are left out.
     """
 
     def __init__(
