@@ -90,11 +90,13 @@ class Ready(BaseModel):
     replica: str | None = Field(None, description="ok, or the kind of what is wrong with it")
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def live() -> Alive:
     return Alive()
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
     response_model=Ready,

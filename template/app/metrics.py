@@ -15,6 +15,7 @@ from app.database import Database
 router = APIRouter(tags=["metrics"])
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics() -> Response:  # not async: the process's own measures are read from files, so it belongs into a thread
     return Response(generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})

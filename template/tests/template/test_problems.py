@@ -70,6 +70,10 @@ def service() -> FastAPI:
     async def anything(value: Annotated[Any, Body()]) -> str:
         return repr(value)
 
+    @app.put("/anything")
+    async def never() -> None:
+        raise HTTPException(405, headers={"Allow": "POST"})
+
     return app
 
 
@@ -101,6 +105,16 @@ async def test_a_wrong_method_is_a_problem_that_names_the_right_ones(asking: Asy
     response = await asking.delete("/items")
     assert problem_of(response)["status"] == 405
     assert response.headers["Allow"] == "POST"
+
+
+async def test_the_right_methods_are_those_of_all_routes_of_the_path(asking: AsyncClient) -> None:
+    response = await asking.options("/anything")
+    assert problem_of(response)["status"] == 405
+    assert response.headers["Allow"] == "POST, PUT"
+
+
+async def test_a_route_that_refuses_a_method_itself_says_what_is_allowed(asking: AsyncClient) -> None:
+    assert (await asking.put("/anything")).headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 499, 500, 503])
