@@ -58,6 +58,8 @@ DIFFERENT_OTHERS = {
     "README.md": BOTH,
     "compose.yaml": DRIVER,
     "docs/connecting.md": DRIVER,
+    "deploy/kubernetes/autoscaler.yaml": DRIVER,
+    "deploy/kubernetes/network-policy.yaml": DRIVER,
     "docs/database.md": BOTH,
     "docs/migrations.md": DRIVER,
     "migrations/script.py.mako": DRIVER,
