@@ -14,8 +14,9 @@ from app import extensions
 from app.database import Database
 from app.health import Readiness
 from app.logs import configure_logging, set_levels
-from app.metrics import pools
+from app.metrics import watched
 from app.replica import probes
+from app.replica_lag import watched_replica
 from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
 from app.traces import sending_traces
@@ -40,8 +41,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         await stack.enter_async_context(sending_traces(SERVICE_NAME))
         app.state.database = database = Database(settings.database)
         stack.push_async_callback(database.close)
-        pools.databases.add(database)
-        stack.callback(pools.databases.discard, database)
+        await stack.enter_async_context(watched(database))
+        await stack.enter_async_context(watched_replica(settings.database))
         probe, of_replica = probes(settings.database)
         for each in filter(None, (probe, of_replica)):
             stack.push_async_callback(each.close)

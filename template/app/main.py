@@ -15,6 +15,7 @@ from app.openapi import describe
 from app.overload import OverloadMiddleware
 from app.problems import add_problem_handlers, unhandled
 from app.request_id import RequestIdMiddleware
+from app.request_metrics import RequestMetricsMiddleware
 from app.routing import include
 from app.settings import SERVICE_NAME, Settings
 from app.websockets import WebSocketErrorsMiddleware
@@ -31,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(SentenceAtFailedStart),
+            Middleware(RequestMetricsMiddleware),
             Middleware(RequestIdMiddleware),
             Middleware(AccessLogMiddleware),
             *getattr(extensions, "middleware", []),

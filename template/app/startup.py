@@ -1,9 +1,10 @@
 """Questions to the server on connections of their own, outside the pool: is it there, and does the service fit in?"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TypeVar
 
 import stamina
 
@@ -15,6 +16,8 @@ from app.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class CannotConnect(Exception):
     """Why not and where to, in one sentence without a secret."""
@@ -24,7 +27,7 @@ FRESH_AFTER = 30.0  # seconds
 
 
 class Probe:
-    """Keeps one connection for `check`, which thus neither waits for the pool nor opens one each time.
+    """Keeps one connection for its questions, which thus neither wait for the pool nor open one each time.
 
     Connections outlive the password, the grants and the database that they came by: so every 30 s it is a new one.
     """
@@ -38,16 +41,21 @@ class Probe:
 
     async def check(self) -> None:
         """Raises our error when the server does not answer, or lets nobody in. For one caller at a time."""
+        await self.ask(self._ask)
+
+    async def ask(self, question: Callable[[driver.RawConnection], Awaitable[T]]) -> T:
+        """What a function says of the connection. Raises our errors. For one caller at a time."""
         with translated(writing=True):
             connection, self._connection = self._connection, None
             if connection is None or driver.is_closed(connection) or monotonic() >= self._fresh_until:
                 connection = await self._another_than(connection)
             try:
-                await self._ask(connection)
+                answer = await question(connection)
             except BaseException:  # a cancelled question leaves its answer in the socket
                 driver.terminate(connection)
                 raise
             self._connection = connection
+            return answer
 
     async def _ask(self, connection: driver.RawConnection) -> None:
         await driver.ping(connection)

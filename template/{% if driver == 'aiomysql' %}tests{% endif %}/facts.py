@@ -22,6 +22,7 @@ LONG_QUERY = (
     "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
 )
 SLEEP = "SELECT SLEEP({})"
+LAG_NEEDS_A_RIGHT = True
 _INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
 _HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()

@@ -20,6 +20,7 @@ from tests.statements import rows, run, value
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
+LAG_NEEDS_A_RIGHT = False  # any user sees it
 UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
 DIFFER = "{a}::text IS DISTINCT FROM {b}::text"  # as stored
 CASELESS_TYPE = CITEXT()

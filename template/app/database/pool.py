@@ -42,7 +42,7 @@ class Pool:
 
     def status(self) -> metrics.Status:
         open_now = len(self._connector.open)
-        return metrics.Status(self.places, self.places - self._free, len(self._waiters), open_now)
+        return metrics.Status(self.places, self.places - self._free, len(self._waiters), open_now, len(self._idle))
 
     async def acquire(self) -> Connection:
         """A connection, within `pool_timeout` seconds for the wait and the opening together. Raises our errors."""

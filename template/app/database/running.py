@@ -85,8 +85,7 @@ class Running:
             with tracing.statement(unit.spans, statement):
                 ran = await unit._careful(send(connection.raw, statement, arguments))
         finally:
-            metrics.note_time(seconds := monotonic() - started, 1)
-            metrics.note_slow(statement, seconds)
+            metrics.note_statement(statement, monotonic() - started)
         if transaction:
             transaction.succeeded(kind, connection.raw)
         return ran

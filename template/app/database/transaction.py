@@ -61,13 +61,25 @@ class Transaction:
             raise errors.TransactionAborted from self.lost or self.stuck
         if self.begun and seat.connection is not None:
             self.begun = False
-            await self._say("COMMIT", driver.commit(seat.connection.raw), seat)
+            try:
+                await self._say("COMMIT", driver.commit(seat.connection.raw), seat)
+            except BaseException:
+                metrics.lost.inc()
+                raise
+            metrics.committed.inc()
 
     async def roll_back(self, seat: Seat) -> None:
         if self.begun and seat.connection is not None:
             self.begun = False
+            metrics.rolled_back.inc()
             with suppress(Exception):  # the first error is the one that is seen; the pool looks at the connection
                 await self._say("ROLLBACK", driver.rollback(seat.connection.raw), seat)
+
+    def end(self) -> None:
+        """After all else: one that is still open was given up together with its connection."""
+        if self.begun:
+            self.begun = False
+            metrics.lost.inc()
 
     async def _say(self, command: str, sending: Awaitable[None], seat: Seat) -> None:
         started = monotonic()

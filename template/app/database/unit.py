@@ -133,7 +133,7 @@ class Unit(Running):
         finally:
             self.over = True
             if self.transaction:
-                self.transaction.begun = False
+                self.transaction.end()
             self.session._close()
             self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
             if seat.transaction is self:

@@ -1,4 +1,4 @@
-"""/metrics shows the pool, the waits, the refusals, the retries and the slow statements of this process."""
+"""/metrics shows the pool, the waits, the refusals, the transactions, retries and statements of this process."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 from httpx import AsyncClient
 from prometheus_client.registry import Collector
-from sqlalchemy import select, text
+from sqlalchemy import insert, select, text
 
-from app.database import Database, PoolTimeout, Retryable, Session, metrics
+from app.database import Database, DatabaseError, PoolTimeout, Retryable, Session, driver, metrics
 from tests import facts
+from tests.probes import probe, probes
 from tests.statements import run, value
 
 MakeDatabase = Callable[..., Database]
@@ -29,6 +30,7 @@ async def test_the_pool_of_the_process_is_shown(client: AsyncClient, database: D
     assert 'database_pool_in_use{pool="primary"} 1.0' in shown
     assert f'database_pool_open{{pool="primary"}} {status.open}.0' in shown
     assert 'database_pool_waiting{pool="primary"} 0.0' in shown
+    assert f'database_pool_idle{{pool="primary"}} {status.open - 1}.0' in shown
     assert "process_resident_memory_bytes" in shown
 
 
@@ -63,6 +65,51 @@ async def test_retries_are_counted(probe_database: MakeDatabase) -> None:
     with pytest.raises(Retryable):
         await probe_database().run_transaction(work, attempts=3)
     assert sample(metrics.retried, "_total") == before + 2
+
+
+def outcomes() -> dict[str, float]:
+    samples = [s for metric in metrics.transactions.collect() for s in metric.samples if s.name.endswith("_total")]
+    return {s.labels["outcome"]: s.value for s in samples}
+
+
+@pytest.mark.parametrize("outcome", ["committed", "rolled_back", "given up", "commit fails"])
+async def test_transactions_are_counted_once_each_by_how_they_ended(
+    outcome: str, probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database, begun = probe_database(), asyncio.Event()
+    async with database.read() as session:  # a read is none
+        await value(session, select(1))
+    before = outcomes()
+
+    async def work() -> None:
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(1)))
+            begun.set()
+            if outcome == "rolled_back":
+                raise LookupError
+            if outcome == "given up":
+                await asyncio.Event().wait()
+            if outcome == "commit fails":
+                await facts.make_commit_fail(session, server)
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    if outcome == "given up":
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    name = outcome if outcome in before else "lost"
+    assert {each: count - before[each] for each, count in outcomes().items()} == {**dict.fromkeys(before, 0), name: 1}
+
+
+async def test_statements_are_counted_with_their_time_also_those_that_fail(probe_database: MakeDatabase) -> None:
+    async with probe_database().read() as session:
+        await value(session, select(1))
+        count, seconds = sample(metrics.statements, "_count"), sample(metrics.statements, "_sum")
+        await value(session, select(1))
+        with pytest.raises(DatabaseError):
+            await value(session, text("SELECT no_such_column"))
+    assert sample(metrics.statements, "_count") == count + 2
+    assert sample(metrics.statements, "_sum") > seconds
 
 
 async def test_a_slow_statement_is_counted_and_logged_without_its_values(
