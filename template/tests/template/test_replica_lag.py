@@ -7,10 +7,10 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from pydantic import SecretStr
 
-from app import replica
+from app import replica_lag
 from app.database import DatabaseError, driver
 from app.main import create_app
-from app.replica import AWAY, measured
+from app.replica_lag import AWAY, measured
 from app.settings import DatabaseSettings, Settings
 from app.startup import Probe
 from app.url import parse_url
@@ -57,7 +57,7 @@ async def test_a_replica_that_does_not_answer_is_infinitely_behind_until_it_does
     async with proxy.listen() as url:
         probe = Probe(parse_url(url.get_secret_value()), settings.database)
         assert await measured(probe) == 0
-        monkeypatch.setattr(replica, "ASKED_EVERY", 0.05)
+        monkeypatch.setattr(replica_lag, "ASKED_EVERY", 0.05)
         proxy.fall_silent()
         assert await measured(probe) == AWAY
         monkeypatch.undo()
