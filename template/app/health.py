@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -64,7 +64,7 @@ class Readiness:
                 self._asked = monotonic()
             return self._reason
 
-    def members(self) -> dict[str, str]:
+    def members(self) -> dict[str, Any]:
         """What is known besides, since `reason` was asked last."""
         said = self._members()
         return self._found | {name: value for name, value in said.items() if value is not None}

@@ -72,8 +72,9 @@ def _complete(document: Object, routes: list[RouteContext]) -> None:
             calls = [*_calls(route.dependant)]
             bodies = [call for call in calls if isinstance(call, RowsBody)]
             for body in bodies:
-                operation.update(body.openapi)
-                schemas.update(body.definitions)
+                if "requestBody" not in operation:
+                    operation.update(body.operation)
+                    schemas.update(body.definitions)
             asks_database = any(call is each for call in calls for each in _DATABASE)
             _complete_responses(operation, {*_statuses(route, asks_database, bool(bodies))})
     document["components"]["schemas"] = dict(sorted({**PROBLEM_SCHEMAS, **schemas}.items()))

@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
+from app.methods import allowed_methods
 from app.request_id import HEADER, current_request_id, current_trace_id
-from app.routing import allowed_methods
 
 logger = logging.getLogger(__name__)
 

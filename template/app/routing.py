@@ -7,9 +7,7 @@ time of a read by key. A router of plain routes needs no such level, where the a
 from copy import copy
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts, request_response
-from starlette.routing import Match
-from starlette.types import Scope
+from fastapi.routing import APIRoute, request_response
 
 from app.limits import allowing
 
@@ -39,17 +37,6 @@ def include(app: FastAPI, router: APIRouter) -> None:
         route.app = allowing(request_response(route.get_route_handler()), getattr(route, "max_body_size", None))
         app.router.routes.append(route)
     app.openapi_schema = None  # if it was made before, it lacks them
-
-
-def allowed_methods(scope: Scope) -> set[str]:
-    """What the resource at the path takes: of all routes that spell it out, else of those whose parameters fit.
-
-    So says OpenAPI too (https://spec.openapis.org/oas/v3.1.1.html#path-templating-matching).
-    """
-    routes = [route for route in iter_route_contexts(scope["app"].routes) if route.methods]
-    fitting = [route for route in routes if route.matches(scope)[0] is not Match.NONE]
-    spelt_out = [route for route in fitting if "{" not in (route.path or "")]
-    return {method for route in spelt_out or fitting for method in route.methods or ()}
 
 
 def _adds_nothing(router: APIRouter) -> bool:

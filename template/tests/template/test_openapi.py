@@ -214,6 +214,16 @@ def test_the_rows_that_a_dependency_reads_are_described_by_components(service: F
     jsonschema_rs.validate(document, [{"parts": [{"name": "bolt"}]}])
 
 
+def test_a_body_that_a_route_describes_itself_stays_as_it_is(settings: Settings) -> None:
+    app, older = create_app(settings), APIRouter()
+    older.add_api_route("/older", create_things, methods=["PUT"], openapi_extra=rows.openapi)
+    include(app, older)
+    found = operation(app, "/older", "PUT")
+    assert found["requestBody"] == rows.openapi["requestBody"]
+    assert "parts" in found["requestBody"]["content"]["application/json"]["schema"]["items"]["properties"]
+    assert {"413", "415"} <= set(found["responses"])
+
+
 def test_an_operation_is_called_as_its_function_unless_two_are_called_alike(settings: Settings) -> None:
     app = create_app(settings)
     include(app, router)

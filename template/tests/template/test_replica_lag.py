@@ -79,7 +79,7 @@ async def test_a_user_who_may_not_ask_is_said_once_and_no_number_is_shown(
             return
         with pytest.raises(DatabaseError):
             await behind(settings.database, url)
-        async with replica.watched_replica(settings.database.model_copy(update={"replica_url": url})):
+        async with replica_lag.watched_replica(settings.database.model_copy(update={"replica_url": url})):
             while not caplog.records:
                 await asyncio.sleep(0.01)
         assert "The replica does not say how far it is behind" in caplog.text
