@@ -1,5 +1,6 @@
 """The questions are an API: their names, order, types, values, ranges and defaults are those of the contract."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 from harness import QUESTIONS, ROOT, answers_of, render
 
 POOL_MAXIMUM = 1000
+COLUMNS = 78
 
 CONTRACT: dict[str, dict[str, Any]] = {
     "project_name": {"type": "str"},
@@ -25,17 +27,18 @@ CONTRACT: dict[str, dict[str, Any]] = {
     "ci": {"type": "str", "choices": ["github", "gitlab", "none"], "default": "github"},
 }
 
-KEBAB_CASE = "Use kebab-case, at most 40: orders-api"
-SECONDS = "Give seconds above 0, at most 3600."
-BAD_NAMES = ["", "Orders", "orders_api", "orders api", "-orders", "orders-", "orders--api", "1orders", "über", "a" * 41]
+KEBAB_CASE = "Use kebab-case, like orders-api."
+SECONDS = "Give more than 0, at most 3600."
+BAD_NAMES = ["", "Orders", "orders_api", "orders api", "-orders", "orders-", "orders--api", "1orders", "über"]
 BAD_ANSWERS: list[tuple[str, Any, str]] = [
     *(("project_name", name, KEBAB_CASE) for name in [*BAD_NAMES, "orders\n", "orders\napi"]),
+    ("project_name", "a" * 41, "Use at most 40 characters."),
     *(("driver", driver, "Invalid choice for 'driver'") for driver in ("sqlite", "asyncmy", "AsyncPG")),
     *(("access", access, "Invalid choice for 'access'") for access in ("core", "sqlmodel")),
-    *(("pool_size", number, "Give a whole number from 1 to 1000.") for number in (0, -1, 1001)),
-    *(("max_overflow", number, "Give a whole number from 0 to 1000.") for number in (-1, 1001)),
+    *(("pool_size", number, "Give a whole number, 1 to 1000.") for number in (0, -1, 1001)),
+    *(("max_overflow", number, "Give a whole number, 0 to 1000.") for number in (-1, 1001)),
     *(("pool_timeout", number, SECONDS) for number in (0, -1, 3601, 3600.5, "inf", "-inf", "nan")),
-    *(("pool_recycle", number, "Give -1 or a whole number from 1 to 86400.") for number in (0, -2, 86401)),
+    *(("pool_recycle", number, "Give -1, or 1 to 86400 seconds.") for number in (0, -2, 86401)),
     ("ci", "jenkins", "Invalid choice for 'ci'"),
 ]
 GOOD_ANSWERS: list[tuple[str, Any]] = [
@@ -103,9 +106,17 @@ def test_no_answer_is_a_secret() -> None:
 
 
 def test_the_message_of_a_bad_answer_fits_the_line_that_the_terminal_has_for_it() -> None:
+    """tests/test_dialogue.py looks at one of each; here they are all."""
     for name, question in QUESTIONS.items():
-        message = question.get("validator", "").partition("%}")[2].partition("{%")[0].strip()
-        assert len(message) <= 42, f"{name}: Copier shows one line, and cuts it"
+        for message in re.findall(r"%\}\s*([^{}]+?)\s*\{%", question.get("validator", "")):
+            shown = f"Validation error for question '{name}': {message}"
+            assert len(shown) <= COLUMNS, f"Copier shows one line, and cuts it: {shown}"
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_no_line_of_a_question_is_wrapped_by_the_terminal(name: str) -> None:
+    first, *others = QUESTIONS[name]["help"].strip().splitlines()
+    assert [line for line in (f"🎤  {first}", *others) if len(line) > COLUMNS] == []
 
 
 @pytest.mark.parametrize(("name", "answer", "message"), BAD_ANSWERS, ids=lambda value: repr(value)[:24])
@@ -138,6 +149,12 @@ def test_the_name_is_required(snapshot: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert 'Question "project_name" is required' in done.stderr.rstrip().splitlines()[-1]
     assert not (tmp_path / "service").exists()
+
+
+def test_a_service_knows_the_questions_that_its_answers_are_for() -> None:
+    text = (ROOT / "template" / "tests" / "template" / "test_answers.py").read_text("utf-8")
+    (known,) = re.findall(r"^QUESTIONS: .*?^}", text, re.MULTILINE | re.DOTALL)
+    assert re.findall(r'^    "(\w+)":', known, re.MULTILINE) == list(CONTRACT)
 
 
 @pytest.mark.parametrize(("name", "answer"), GOOD_ANSWERS)
