@@ -84,6 +84,14 @@ def test_the_template_is_clean_by_the_rules_that_services_get(command: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_no_line_of_python_is_longer_than_the_formatter_makes_them() -> None:
+    """Services that choose another length are not asked for it (template/ruff.toml): here it is kept."""
+    folders = ["template", "tests", "scripts", "benchmarks"]
+    command_line = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E501", "--line-length", "120"]
+    done = subprocess.run([*command_line, *folders], cwd=ROOT, text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_python_has_no_jinja_blocks_and_expressions_only_in_the_settings() -> None:
     python = [name for name in sources() if plain(name).endswith((".py", ".py.jinja"))]
     assert python
