@@ -6,6 +6,7 @@ names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is 
 
 import asyncio
 import logging
+import mimetypes
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ from tests.probes import metadata as probe_metadata
 from tests.proxy import Proxy
 from tests.statements import sqlalchemy_engine
 from tests.urls import beside, database_of
+
+mimetypes.init()  # reads files of the system, which a test that uploads one would do in its event loop
 
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
 
