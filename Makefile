@@ -19,7 +19,7 @@ update-demo: ## Bring the last release up to this one in an edited service: make
 		$(uv) python scripts/update_demo.py --driver '$(driver)' --access '$(access)'
 
 test: ## Run all that CI runs: every combination on real servers; MYSQLD=/path/to/mysqld adds MySQL beside MariaDB
-	@scripts/with-tools mariadbd pgbouncer -- $(pytest)
+	@scripts/with-tools mariadbd pgbouncer prometheus -- $(pytest)
 
 check: ## Run what needs no database server: lint, format, types, questions, renders (well under a minute)
 	@scripts/with-tools -- $(pytest) -m "not slow"

@@ -234,7 +234,7 @@ def test_compose_migrates_once_the_server_is_healthy_and_serves_once_migrated(co
 
 def test_compose_publishes_ports_on_this_machine_only(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 4
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
