@@ -13,11 +13,11 @@ from fastapi import APIRouter
 from app.developers.routes import router as developers
 from app.notes.routes import router as notes
 
-routers: list[APIRouter] = [developers, notes]
-
 fastapi_options = {
     "openapi_tags": [
         {"name": "developers", "description": "Who they are, one by one and by the thousand."},
         {"name": "notes", "description": "What is noted of developers."},
     ]
 }
+
+routers: list[APIRouter] = [developers, notes]

@@ -17,7 +17,7 @@ def _number(value: object) -> object:
     return value
 
 
-JsonId = Annotated[int, BeforeValidator(_number), Field(ge=1, lt=2**63, examples=[1])]
+JsonId = Annotated[int, Field(ge=1, lt=2**63, examples=[1]), BeforeValidator(_number)]
 # Not blank, and no NUL, which no server takes in a text. Lengths are those of what was sent: OpenAPI has no other.
 TEXT = r"^[^\x00]*[^\x00-\x20\s][^\x00]*$"
 Name = Annotated[

@@ -252,7 +252,7 @@ async def test_database_password(extend: Extend, tmp_path: Path) -> None:
         return password
 
     extend.by("database_password")["TOKENS"] = tmp_path
-    (tmp_path / "db.example.com").write_text("token")
+    await asyncio.to_thread((tmp_path / "db.example.com").write_text, "token")
     url = SecretStr(f"{dialect.DIALECT.partition('+')[0]}://ada@db.example.com/orders")
     source = DatabaseSettings(_env_file=None, url=url).target.password_source
     assert source is not None
@@ -324,7 +324,7 @@ def test_configure_logging(settings: Settings, tmp_path: Path) -> None:
         with closing(connected(port)) as connection:
             connection.request("GET", "/nowhere")
             connection.getresponse().read()
-    lines = [json.loads(line) for line in process.output.splitlines()]
+    lines = [json.loads(line) for line in process.output.splitlines() if line.startswith("{")]
     assert {line["team"] for line in lines} == {"orders"}
     assert "app.requests" not in {line["name"] for line in lines}
 

@@ -92,7 +92,7 @@ async def test_a_replica_that_is_away_is_told_and_does_not_make_the_service_unre
     app = create_app(with_database(settings, replica_url=closed if away else settings.database.url))
     async with app.router.lifespan_context(app), asking(app) as client:
         response = await client.get("/health/ready")
-    answer = {"status": "ready", "replica": "ServerGone" if away else "ok"}
+    answer = {"status": "ready", "replica": "ServerGone" if away else "ok", "migrations": "current"}
     assert (response.status_code, response.json()) == (200, answer)
 
 

@@ -8,5 +8,5 @@ from app.settings import Settings
 
 def test_the_test_client_starts_the_service_and_asks_it(settings: Settings) -> None:
     with TestClient(create_app(settings)) as client:
-        assert client.get("/health/ready").json() == {"status": "ready"}
+        assert client.get("/health/ready").json()["status"] == "ready"
         assert client.get("/nowhere").headers["Content-Type"] == "application/problem+json"
