@@ -144,10 +144,13 @@ def test_each_worker_answers_with_the_sum_and_a_killed_one_takes_nothing_with_it
         until(lambda: total(survivor.metrics(), "database_pool_in_use") == 1)
         assert total(survivor.metrics(), "http_server_active_requests") == 2
         before = asked(survivor.metrics())
+        supervisor = int(process.says(r"Started parent process \[(\d+)\]")[1])
+        os.kill(supervisor, signal.SIGSTOP)  # nobody takes the slot for the time being
         os.kill(victim, signal.SIGKILL)
         until(lambda: total(survivor.metrics(), "http_server_active_requests") == 1)
         assert total(survivor.metrics(), "database_pool_in_use") == 0
         assert asked(survivor.metrics()) == before
+        os.kill(supervisor, signal.SIGCONT)
         process.says(r"(?s)(startup complete.*){3}")
         fresh = next(w for pid, w in each_worker(port, 2, stack).items() if pid != survivor.pid)
         seen = [worker.metrics() for worker in (fresh, survivor)]
