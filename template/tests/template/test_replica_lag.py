@@ -20,6 +20,11 @@ from tests.template.test_start import with_database
 from tests.urls import replaced
 
 
+@pytest.fixture(autouse=True)
+def nothing_measured_yet() -> None:
+    replica_lag.lag.clear()
+
+
 async def behind(settings: DatabaseSettings, url: SecretStr) -> float:
     probe = Probe(parse_url(url.get_secret_value()), settings)
     try:
