@@ -15,7 +15,7 @@ from typing import Any
 READY = b"ready for connections"
 SHUT_DOWN = signal.SIGTERM
 ABANDON = signal.SIGKILL  # a shutdown takes MySQL a second
-URL = "mysql://root@127.0.0.1:{port}/mysql"
+URL = "mysql://root:@127.0.0.1:{port}/mysql"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process: not needed, both run as root when told to."""
 
@@ -75,6 +75,14 @@ def serve(binary: Path, data: Path, port: int) -> list[str]:
     """The command that runs the server. Its socket lies in `data`; the path of a socket must be short, so relative."""
     command = [*_command(binary, data), "--bind-address=127.0.0.1", f"--port={port}", "--max-connections=200"]
     return [*command, "--socket=socket", "--pid-file=pid", "--loose-mysqlx=0"]
+
+
+def sql_prompt(url: str) -> str | None:
+    """The command for one; None without a client on this machine."""
+    client = next(filter(shutil.which, ("mariadb", "mysql")), None)
+    address, _, database = url.rpartition("/")
+    port = address.rpartition(":")[2]
+    return f"{client} --host=127.0.0.1 --port={port} --user=root {database}" if client else None
 
 
 def _command(binary: Path, data: Path) -> list[str]:

@@ -16,6 +16,8 @@ from app.database import DatabaseError
 from app.database.translation import translate
 from migrations import server
 
+ALEMBIC = "uv run python -m dev alembic"  # which also finds the database of `make dev`
+
 _DDL = re.compile(r"\s*(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b(?!\s+TEMPORARY)", re.IGNORECASE)
 
 
@@ -41,7 +43,7 @@ def from_unknown_revisions() -> None:
     if unknown:
         raise SystemExit(
             f"The database is at migration {', '.join(unknown)}, which this code does not know: it was migrated by"
-            " another branch or a newer release. Use that code, or go back with it first: `uv run alembic downgrade`"
+            f" another branch or a newer release. Use that code, or go back with it first: `{ALEMBIC} downgrade`"
             " to the last migration that both know; or begin anew with an empty database (`make dev`: delete .dev/)."
         )
 
@@ -73,7 +75,7 @@ def from_half_way(connection: Connection) -> Iterator[None]:
         if script is None:
             raise
         after = script.revision if direction == "upgrade" else script.down_revision or "base"
-        stamp = f"`uv run alembic stamp {after if isinstance(after, str) else ' '.join(after)}`"
+        stamp = f"`{ALEMBIC} stamp {after if isinstance(after, str) else ' '.join(after)}`"
         if kept:
             raise SystemExit(
                 f"Migration {script.revision} stopped half-way ({_reason(error)}): {kept} of its statements are in the"

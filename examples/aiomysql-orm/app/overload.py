@@ -4,7 +4,7 @@ A refusal that goes through routing, validation and dependencies costs about as 
 time left for answers.
 """
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.database import Database, PoolTimeout
@@ -23,11 +23,11 @@ class OverloadMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         database: Database | None = getattr(scope["app"].state, "database", None)  # None: not started
         scope[SCOPE_KEY] = database  # for applications that are mounted in this one, too
-        if database and scope["type"] == "http" and not _path(scope).startswith(ALWAYS_SERVED):
+        if database and scope["type"] != "lifespan" and not _path(scope).startswith(ALWAYS_SERVED):
             try:
                 database.refuse_if_full()
             except PoolTimeout as error:
-                await database_problem(Request(scope), error)(scope, receive, send)
+                await database_problem(HTTPConnection(scope), error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -5,32 +5,12 @@ in FileNotFoundError, a password with `@` or `%` in another host. What this modu
 """
 
 import re
-from typing import TypeVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from app.database import dialect
-from app.database.target import Target, TlsMode
+from app.database.target import Target
+from app.url_options import read_options
 
-Default = TypeVar("Default")
-
-# libpq's `sslmode` and MySQL's `ssl-mode`. The modes that fall back to plaintext protect nothing and are refused.
-_TLS_MODES: dict[str, TlsMode] = {
-    "disable": "disable",
-    "disabled": "disable",
-    "require": "require",
-    "required": "require",
-    "verify-ca": "verify-ca",
-    "verify_ca": "verify-ca",
-    "verify-full": "verify-full",
-    "verify_identity": "verify-full",
-}
-_TLS_MODE_OPTIONS = ("sslmode", "ssl-mode")
-_TLS_CA_OPTIONS = ("sslrootcert", "ssl-ca")
-_SOCKET_OPTIONS = ("host", "unix_socket")
-_SOCKET_PORT_OPTIONS = ("port",) if dialect.SOCKET_HAS_PORT else ()
-_HOST_OPTIONS = ("target_session_attrs",) if dialect.SEVERAL_HOSTS else ()
-_SESSION_ATTRS = ("any", "primary", "standby")  # libpq also knows those that ask for a setting: ours are all read-only
-_OPTIONS = (*_TLS_MODE_OPTIONS, *_TLS_CA_OPTIONS, *_SOCKET_OPTIONS, *_SOCKET_PORT_OPTIONS, *_HOST_OPTIONS)
 # Not by urlsplit: its releases differ in what they make of several hosts, and drop some characters without a word.
 _URL = re.compile(
     r"([a-z]+)(?:\+([a-z0-9]+))?://(?:([^/?#\s]*)@)?([^@/?#\s]*)(?:/([^?#@\s]*))?(?:\?([^#@\s]*))?(?:#([^@\s]*))?", re.I
@@ -51,7 +31,7 @@ def parse_url(url: str) -> Target:
         user, has_password, password = userinfo.partition(":")
         user, password, database = (unquote(text, errors="strict") for text in (user, password, rest[0]))
         hosts = _hosts(location)
-        given = parse_qsl(rest[1], keep_blank_values=True, errors="strict")
+        unquote(rest[1], errors="strict")
     except ValueError:
         raise ValueError(advice) from None
     scheme, library = scheme.lower(), library.lower()
@@ -62,25 +42,8 @@ def parse_url(url: str) -> Target:
         raise ValueError(f"this service uses {dialect.NAME}: write {example}")
     if not database or rest[2]:
         raise ValueError(f"the name of the database is missing or unreadable: write {example}")
-    options = dict(given)
-    socket = _option(options, _SOCKET_OPTIONS, None)
-    mode = _TLS_MODES.get(_option(options, _TLS_MODE_OPTIONS, "disable").lower())
-    ca = _option(options, _TLS_CA_OPTIONS, None)
-    port = _option(options, _SOCKET_PORT_OPTIONS, str(dialect.PORT))
-    session_attrs = _option(options, _HOST_OPTIONS, "primary" if len(hosts) > 1 else "any")
-    if options or len(given) != len(dict(given)):
-        known = ", ".join(_OPTIONS)
-        raise ValueError(f"an option is unknown or stands twice: use {known}, or the settings beside the URL")
-    if mode is None:
-        raise ValueError("sslmode must be disable, require, verify-ca or verify-full: others fall back to plaintext")
-    if ca is not None and not mode.startswith("verify"):
-        raise ValueError("a CA is used by sslmode=verify-ca and sslmode=verify-full only: add one of them")
-    if socket is not None and not socket.startswith("/"):
-        raise ValueError("a socket is an absolute path; the name of a host stands before the database's")
-    if not port.isdecimal() or not 1 <= int(port) <= 65535 or ("port" in dict(given) and not socket):
-        raise ValueError("the option port is a number and stands beside a socket; a host's port stands behind its name")
-    if session_attrs not in _SESSION_ATTRS:
-        raise ValueError("target_session_attrs must be any, primary or standby")
+    options = read_options(rest[1], several_hosts=len(hosts) > 1)
+    socket = options["socket"]
     if socket and hosts not in ((), (("localhost", dialect.PORT),)):
         raise ValueError("name a host or a socket, not both")
     if not hosts and not socket:
@@ -92,11 +55,7 @@ def parse_url(url: str) -> Target:
         user=user or None,
         password=password if has_password else None,
         database=database,
-        socket=socket,
-        socket_port=int(port),
-        session_attrs=session_attrs,
-        tls=mode,
-        ca=ca,
+        **options,
     )
 
 
@@ -112,7 +71,3 @@ def _hosts(text: str) -> tuple[tuple[str, int], ...]:
             raise ValueError
         hosts.append((address or name, port))
     return tuple(hosts)
-
-
-def _option(options: dict[str, str], names: tuple[str, ...], default: Default) -> str | Default:
-    return next((options.pop(name) for name in names if name in options), default)

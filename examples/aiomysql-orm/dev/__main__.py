@@ -1,22 +1,25 @@
 """`make dev`: a private server that keeps its data in .dev/, migrated, and the service on it with reload.
 
 With `DATABASE_URL` in the environment of the process, which then wins over `.env`, the server and the database that it
-names are used instead. Ctrl-C and SIGTERM end everything that was started here.
+names are used instead. Ctrl-C and SIGTERM end everything that was started here. With the name of a module, as in
+`python -m dev alembic current`, that is run on the database of development instead of the service.
 """
 
 import argparse
 import asyncio
 import os
+import runpy
 import signal
+import socket
 import subprocess
 import sys
-import tomllib
 from contextlib import nullcontext
-from urllib.parse import quote
 
 from app.settings import InvalidSettings, load_settings
-from dev import databases
-from dev.server import PROJECT, Server, ServerError, start
+from app.startup import CannotConnect
+from dev import binaries, databases
+from dev.development import database, own_server, where
+from dev.server import PROJECT, ServerError
 
 
 def main() -> int:
@@ -24,44 +27,57 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="of the service (PORT, 8000)")
     parser.add_argument("--no-reload", action="store_true", help="do not watch app/ for changes")
     parser.add_argument("--server-only", action="store_true", help="print the URL of a new database server, and wait")
+    parser.add_argument("module", nargs=argparse.REMAINDER, help="run this, with its arguments, instead of the service")
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore SIGINT
         signal.signal(number, signal.default_int_handler)
-    given = None if arguments.server_only else os.environ.get("DATABASE_URL")
     try:
-        with nullcontext() if given else start(PROJECT / ".dev") as server:
-            if server:
-                os.environ["DATABASE_URL"] = url_of_database(server)
-            where = create_database(os.environ["DATABASE_URL"])
-            if arguments.server_only:
-                print(os.environ["DATABASE_URL"], flush=True)
-                signal.pause()
-            run("alembic", "upgrade", "head")
-            print(f"Database: {where}\nService:  http://127.0.0.1:{arguments.port}", flush=True)
-            reload = [] if arguments.no_reload else ["--reload", "--reload-dir", "app"]
-            run("uvicorn", "app.main:app", "--port", str(arguments.port), *reload)
+        if arguments.module:
+            with database():
+                run_here(arguments.module)
+        else:
+            serve(arguments)
     except KeyboardInterrupt:
         pass
-    except (ServerError, InvalidSettings) as error:
+    except (ServerError, InvalidSettings, CannotConnect) as error:
         sys.exit(str(error))
     return 0
 
 
-def url_of_database(server: Server) -> str:
-    with (PROJECT / "pyproject.toml").open("rb") as file:
-        name = tomllib.load(file)["project"]["name"]
-    return f"{server.url.rpartition('/')[0]}/{name}"
+def serve(arguments: argparse.Namespace) -> None:
+    if not arguments.server_only:
+        refuse_a_port_that_is_taken(arguments.port)
+    given = None if arguments.server_only else os.environ.get("DATABASE_URL")
+    with nullcontext() if given else own_server():
+        if given:
+            load_settings()
+            asyncio.run(databases.create(given))
+        if arguments.server_only:
+            print(os.environ["DATABASE_URL"], flush=True)
+            signal.pause()
+        run("alembic", "upgrade", "head")
+        sql_prompt = None if given else binaries.sql_prompt(where())
+        print(f"Database: {where()}\nPrompts:  {', '.join(filter(None, ['make shell', sql_prompt]))}")
+        print(f"Service:  http://127.0.0.1:{arguments.port}", flush=True)
+        reload = [] if arguments.no_reload else ["--reload", "--reload-dir", "app"]
+        run("uvicorn", "app.main:app", "--port", str(arguments.port), *reload)
 
 
-def create_database(url: str) -> str:
-    """Create the database unless it is there. Where it is, without the password."""
-    target = load_settings().database.target
-    try:
-        asyncio.run(databases.create(url))
-    except Exception as error:  # whatever the driver raises
-        sys.exit(f"The database {target.database} on {target.where} cannot be created: {error or type(error).__name__}")
-    user = f"{quote(target.user)}@" if target.user else ""
-    return f"{url.partition(':')[0]}://{user}{target.where}/{target.database}"
+def refuse_a_port_that_is_taken(port: int) -> None:
+    """Before anything is started: uvicorn would say it after everything is."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            sys.exit(f"Port {port} cannot be used ({error}): choose another one, as in `PORT=8001 make dev`.")
+
+
+def run_here(module: list[str]) -> None:
+    """Run it as `python -m` does, in this process, which has imported half of it already."""
+    print(f"Database: {where()}", file=sys.stderr, flush=True)
+    sys.argv = module
+    runpy.run_module(module[0], run_name="__main__", alter_sys=True)
 
 
 def run(*module: str) -> None:

@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 import time
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
         if made_by != version:
             raise StartFailed(f"its data were made by {made_by}, and this is {version}: delete the folder {folder}.")
         for _ in range(3):  # another process may take the port between our look and the server's start
-            port = free_port()
+            port = free_port(folder / "port")
             with running(binaries.serve(binary, data, port), home, log, how_to_stop) as server:
                 if wait(server, ready=lambda: binaries.READY in log.read_bytes()):
                     answer(url=binaries.URL.format(port=port))
@@ -93,11 +94,21 @@ def take(lock: int, folder: Path) -> None:
             time.sleep(0.05)
 
 
-def free_port() -> int:
+def free_port(kept: Path) -> int:
+    """The one of the last start, so that an address in somebody's tool stays right, unless another program has it.
+
+    The first one follows from the folder, so that it is the same again when the folder was deleted.
+    """
+    wanted = int(kept.read_text()) if kept.exists() else 20_000 + zlib.crc32(str(kept).encode()) % 10_000
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections may linger
+        try:
+            listener.bind(("127.0.0.1", wanted))
+        except OSError:
+            listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
-        return port
+    kept.write_text(str(port))
+    return port
 
 
 def answer(**content: str) -> None:

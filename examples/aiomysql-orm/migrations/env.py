@@ -16,10 +16,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from app import extensions
 from app.database import Retryable, driver
 from app.logs import configure_logging
 from app.models import metadata
-from app.settings import DatabaseSettings, InvalidSettings, load_settings
+from app.settings import DatabaseSettings, InvalidSettings, Settings, load_database_settings
 from app.startup import CannotConnect, first_connection
 from migrations import server, way_out
 from migrations.autogenerate import options
@@ -40,7 +41,7 @@ def main() -> None:
             context.run_migrations()
         return
     try:
-        asyncio.run(_migrate(settings or load_settings().database))
+        asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
     except (InvalidSettings, CannotConnect) as error:
         raise SystemExit(str(error)) from None
 

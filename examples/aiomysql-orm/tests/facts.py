@@ -3,6 +3,8 @@
 import asyncio
 import random
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,13 @@ LONG_QUERY = (
     "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
 )
 SLEEP = "SELECT SLEEP({})"
-_INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
+LAG_NEEDS_A_RIGHT = True
+# MySQL's information_schema cannot show the statement of another session that has an emoji in it (error 3854).
+_TRANSACTION = """
+    /*!80022 SELECT CONCAT(thread_id, '-', event_id), isolation_level FROM performance_schema.events_transactions_current
+        JOIN performance_schema.threads USING (thread_id) WHERE processlist_id = connection_id() AND state = 'ACTIVE' */
+    /*M! SELECT trx_id, trx_isolation_level FROM information_schema.innodb_trx
+        WHERE trx_mysql_thread_id = connection_id() */"""
 _HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()
 UPSERT_ROUND_TRIPS = 7
@@ -30,7 +38,36 @@ CASELESS = (
     "DROP TABLE IF EXISTS caseless",
     "CREATE TABLE caseless (code varchar(20) COLLATE utf8mb4_general_ci PRIMARY KEY, v0 int)",
 )
+# What providers hand out, and what is said of it: None where it is taken.
+_IDENTITY = "write ssl-mode=REQUIRED, or ssl-mode=VERIFY_IDENTITY to know the server"
+PROVIDERS: dict[str, tuple[str, str | None]] = {
+    "Aiven": ("mysql://avnadmin:pw@mysql.aivencloud.com:12691/defaultdb?ssl-mode=REQUIRED", None),
+    "Azure": ("mysql://ada:pw@x.mysql.database.azure.com:3306/orders?useSSL=true", f"option usessl {_IDENTITY}"),
+    "ClearDB": (
+        "mysql://ada:pw@x.cleardb.net/heroku_1?reconnect=true",
+        "instead of the option reconnect write nothing",
+    ),
+    "Cloud SQL": ("mysql://ada:pw@/orders?unix_socket=/cloudsql/project:europe-west1:one", None),
+    "DigitalOcean": ("mysql://doadmin:pw@x.db.ondigitalocean.com:25060/defaultdb?ssl-mode=REQUIRED", None),
+    "PlanetScale": ("mysql://ada:pw@aws.connect.psdb.cloud/orders?sslaccept=strict", f"option sslaccept {_IDENTITY}"),
+    "PlanetScale to Node": (
+        'mysql://ada:pw@aws.connect.psdb.cloud/orders?ssl={"rejectUnauthorized":true}',
+        f"instead of the option ssl {_IDENTITY}",
+    ),
+    "Railway": ("mysql://root:pw@mysql.railway.internal:3306/railway", None),
+    "RDS": ("mysql://ada@x.rds.amazonaws.com:3306/orders?ssl-mode=VERIFY_IDENTITY&ssl-ca=/bundle.pem", None),
+    "TiDB Cloud": (
+        "mysql://x.root:pw@gateway01.aws.tidbcloud.com:4000/orders?ssl_verify_cert=true&ssl_verify_identity=true",
+        f"option ssl_verify_cert {_IDENTITY}",
+    ),
+    "SQLAlchemy": ("mysql+aiomysql://ada:pw@host/orders?charset=utf8mb4", None),
+    "SQLAlchemy, another charset": ("mysql://ada:pw@host/orders?charset=latin1", "option charset write nothing"),
+    "Prisma": ("mysql://ada:pw@host/orders?connection_limit=5", "option connection_limit set DATABASE_POOL_SIZE"),
+}
+FAR_AHEAD: str | None = "SELECT /*!80000 '3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5' */ /*M! '0-77-99999999' */"
 SCHEMAS_CASCADE = False  # they always do
+# Options of Alembic: a user who may do anything in a database reads all of its tables, so one of another.
+UNREADABLE_VERSIONS = {"version_table_schema": "mysql", "version_table": "user"}
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [
     {"name": "\ud800"},
@@ -58,7 +95,7 @@ async def isolation_level(session: Session) -> str:
     """Of the transaction that the session is in and has written in; to be asked once in each."""
     # The table is a copy, perhaps of an earlier transaction, and is made anew when nobody has read it for 0.1 s:
     # https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html
-    query = text(f"SELECT trx_id, trx_isolation_level {_INNODB_TRX} = connection_id()")
+    query = text(_TRANSACTION)
     while not (found := [row for row in await rows(session, query) if row[0] not in _seen]):
         await asyncio.sleep(random.uniform(0.1, 0.3))
     _seen.add(found[0][0])
@@ -124,10 +161,44 @@ async def create_user(server: driver.RawConnection, name: str, password: str, *,
         await driver.scalar(server, f"GRANT ALL ON `{server.db}`.* TO {name}@'{host}'")
 
 
+async def set_password(server: driver.RawConnection, name: str, password: str) -> None:
+    for host in _HOSTS:
+        await driver.scalar(server, f"ALTER USER {name}@'{host}' IDENTIFIED BY {server.escape(password)}")
+
+
+async def lock_out(server: driver.RawConnection, name: str) -> None:
+    """Take from a user the right to use the database."""
+    for host in _HOSTS:
+        await driver.scalar(server, f"REVOKE ALL ON `{server.db}`.* FROM {name}@'{host}'")
+
+
+async def let_in(server: driver.RawConnection, name: str) -> None:
+    for host in _HOSTS:
+        await driver.scalar(server, f"GRANT ALL ON `{server.db}`.* TO {name}@'{host}'")
+
+
+@contextmanager
+def password_server(url: str) -> Iterator[str]:
+    """The administrator's URL of a server that lets in nobody else without a password: each does."""
+    yield url
+
+
 async def drop_user(server: driver.RawConnection, name: str) -> None:
     for host in _HOSTS:  # not IF EXISTS: it would warn
         if await driver.scalar(server, f"SELECT COUNT(*) FROM mysql.user WHERE user = '{name}' AND host = '{host}'"):
             await driver.scalar(server, f"DROP USER {name}@'{host}'")
+
+
+async def client_certificate(server: driver.RawConnection) -> tuple[Path, Path] | None:
+    """A client's certificate and its key, which the server knows, where they can be read here: MySQL makes them."""
+    data = Path(await driver.scalar(server, "SELECT @@datadir"))
+    files = data / "client-cert.pem", data / "client-key.pem"
+    return files if await asyncio.to_thread(lambda: all(file.is_file() for file in files)) else None
+
+
+async def require_certificate(server: driver.RawConnection, name: str) -> None:
+    for host in _HOSTS:
+        await driver.scalar(server, f"ALTER USER {name}@'{host}' REQUIRE X509")
 
 
 async def certificate_authority(server: driver.RawConnection) -> Path | None:

@@ -68,6 +68,17 @@ class Process:
         assert self._process.exitcode is not None, f"it is still running:\n{self.output}"
         return self._process.exitcode
 
+    def has_left_nothing(self) -> bool:
+        """Whether all that it started has ended too, or does so shortly; for after its own end."""
+        assert self._process.pid
+        for _ in range(500):
+            try:
+                os.killpg(self._process.pid, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(0.01)
+        return False
+
 
 def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], log: Path) -> None:
     with log.open("w") as file, Path(os.devnull).open() as nothing:

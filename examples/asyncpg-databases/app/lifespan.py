@@ -4,7 +4,8 @@ A start that cannot succeed ends with one sentence instead of a traceback.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,10 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import extensions
 from app.database import Database
 from app.health import Readiness
-from app.logs import configure_logging
-from app.metrics import pools
-from app.settings import InvalidSettings, Settings, load_settings
-from app.startup import CannotConnect, Probe, wait_for_server
+from app.logs import configure_logging, set_levels
+from app.metrics import watched
+from app.replica import probes
+from app.replica_lag import watched_replica
+from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
+from app.startup import CannotConnect, wait_for_server
+from app.traces import sending_traces
 
 
 class CannotStart(Exception):
@@ -23,23 +27,35 @@ class CannotStart(Exception):
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
     configure_logging()
     settings: Settings = app.state.settings or _settings()
     app.state.settings = settings  # for the team's own code, which may have added some
+    with suppress(ValueError):  # a team's own setting of that name, which means something else
+        set_levels(str(settings.log_level))
     try:
         await wait_for_server(settings.database, workers=settings.web_concurrency)
     except CannotConnect as error:
         raise CannotStart(str(error)) from error
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(sending_traces(SERVICE_NAME))
         app.state.database = database = Database(settings.database)
         stack.push_async_callback(database.close)
-        pools.databases.add(database)
-        stack.callback(pools.databases.discard, database)
-        probe = Probe(settings.database.target, settings.database)
-        stack.push_async_callback(probe.close)
-        app.state.readiness = Readiness([probe.check, *getattr(extensions, "readiness_checks", [])])
-        yield
+        await stack.enter_async_context(watched(database))
+        await stack.enter_async_context(watched_replica(settings.database))
+        probe, of_replica = probes(settings.database)
+        for each in filter(None, (probe, of_replica)):
+            stack.push_async_callback(each.close)
+        app.state.readiness = Readiness(
+            [probe.check, *getattr(extensions, "readiness_checks", [])],
+            beside={"replica": of_replica.check} if of_replica else {},  # without it writes go on: it does not decide
+            members=lambda: {"migrations": probe.migrations},
+        )
+        yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
+
+
+def _nothing(app: FastAPI) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 def _settings() -> Settings:

@@ -3,7 +3,7 @@ meanwhile neither repeat nor hide others. For clients the cursor is opaque.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from fastapi.exceptions import RequestValidationError
@@ -13,12 +13,20 @@ Item = TypeVar("Item")
 Key = TypeVar("Key")
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Rows on the page")]
-Cursor = Annotated[str | None, Query(max_length=2000, description="`next_cursor` of the page before")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=2000, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
+]
 
 
 class Page(BaseModel, Generic[Item]):
     items: list[Item]
     next_cursor: str | None = None
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """`DeveloperPage`: a good name for the class of a generated client, which `Page_Developer_` is not."""
+        return "".join(getattr(each, "__name__", "Any") for each in params) + cls.__name__
 
 
 def encode_cursor(key: tuple[object, ...]) -> str:

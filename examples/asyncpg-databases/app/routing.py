@@ -9,6 +9,8 @@ from copy import copy
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, request_response
 
+from app.limits import allowing
+
 _PLAIN, _OF_APPLICATION = APIRouter(), FastAPI().router
 _ADDED = (  # what `include_router` hands down to each route
     *(
@@ -32,8 +34,9 @@ def include(app: FastAPI, router: APIRouter) -> None:
         assert isinstance(route, APIRoute)
         route = copy(route)
         route.dependency_overrides_provider = app
-        route.app = request_response(route.get_route_handler())
+        route.app = allowing(request_response(route.get_route_handler()), getattr(route, "max_body_size", None))
         app.router.routes.append(route)
+    app.openapi_schema = None  # if it was made before, it lacks them
 
 
 def _adds_nothing(router: APIRouter) -> bool:
@@ -41,6 +44,6 @@ def _adds_nothing(router: APIRouter) -> bool:
 
 
 def _has_plain_routes_alone(router: APIRouter) -> bool:
-    plain = all(type(route) is APIRoute and getattr(route, "max_body_size", None) is None for route in router.routes)
+    plain = all(type(route) is APIRoute for route in router.routes)
     begins_something = router.on_startup or router.on_shutdown
     return plain and not begins_something and type(router.lifespan_context) is type(_PLAIN.lifespan_context)

@@ -19,7 +19,7 @@ from typing import Any
 READY = b"ready to accept"  # connections, or read-only connections
 SHUT_DOWN = signal.SIGINT  # https://www.postgresql.org/docs/current/server-shutdown.html
 ABANDON = signal.SIGQUIT  # not SIGKILL, which leaves shared memory behind
-URL = "postgresql://postgres@127.0.0.1:{port}/postgres"
+URL = "postgresql://postgres:@127.0.0.1:{port}/postgres"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process."""
 if os.geteuid() == 0:
@@ -73,6 +73,12 @@ def usable(binary: Path, home: Path) -> Path:
     for path in (home / "binaries").rglob("*"):  # whatever the umask was
         path.chmod(0o755)
     return home / "binaries" / binary.relative_to(package.parent)
+
+
+def sql_prompt(url: str) -> str:
+    """The command for one, by the client on this machine, or by the wheel's."""
+    own = os.path.relpath(find().with_name("psql"))
+    return f"{'psql' if shutil.which('psql') else own} {url}"
 
 
 def _open_to_others(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Creates and drops databases, for development and for the tests."""
+"""Creates and drops databases, for development and for the tests; what is in the way is said in one sentence."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -7,26 +7,30 @@ import asyncpg
 
 from app.database import driver
 from app.settings import DatabaseSettings
-from app.url import parse_url
+from app.startup import in_a_sentence
 
 
 async def create(url: str) -> None:
-    """Create the database that the URL names, unless it is there."""
-    with suppress(asyncpg.DuplicateDatabaseError):
-        await _run(url, "CREATE DATABASE {}")
+    """Create the database that the URL names, unless it is there. Raises CannotConnect."""
+    await _run(url, "CREATE DATABASE {}")
 
 
 async def drop(url: str) -> None:
-    """Drop the database that the URL names, with all that is connected to it, if it is there."""
+    """Drop the database that the URL names, with all that is connected to it, if it is there.
+
+    Raises CannotConnect.
+    """
     await _run(url, "DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
 
 async def _run(url: str, statement: str) -> None:
-    target = parse_url(url)
     settings = DatabaseSettings(_env_file=None, url=url)
-    connection = await driver.connect(replace(target, database="postgres"), settings, read_only=False)
-    try:
-        name = target.database.replace('"', '""')
-        await connection.execute(statement.format(f'"{name}"'))
-    finally:
-        await driver.close(connection)
+    target = settings.target
+    with in_a_sentence(target):
+        connection = await driver.connect(replace(target, database="postgres"), settings, read_only=False)
+        try:
+            name = target.database.replace('"', '""')
+            with suppress(asyncpg.DuplicateDatabaseError):
+                await connection.execute(statement.format(f'"{name}"'))
+        finally:
+            await driver.close(connection)

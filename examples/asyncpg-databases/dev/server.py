@@ -4,6 +4,7 @@ It listens on a free port of 127.0.0.1 only, and whoever may connect there is it
 runs in a process of its own (`dev.launcher`), which stops it when this process ends, however this process ends.
 """
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -42,6 +43,19 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def running(data: Path) -> str | None:
+    """The administrator's URL of the server that runs on the data of this folder, if one does."""
+    try:
+        with (data / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:  # its launcher has it, until it ends: what is written there is never out of date
+        port = data / "port"
+        return binaries.URL.format(port=port.read_text()) if port.exists() else None
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def start(data: Path | None = None) -> Server:

@@ -6,6 +6,7 @@ names is never touched, nor is `.env` read: `<name>_test_<worker>` beside it is 
 
 import asyncio
 import logging
+import mimetypes
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,8 @@ from app import extensions
 from app.database import Database, driver
 from app.main import create_app
 from app.models import metadata
-from app.settings import SERVICE_NAME, DatabaseSettings, Settings
+from app.settings import SERVICE_NAME, DatabaseSettings, InvalidSettings, Settings, load_settings
+from app.startup import CannotConnect
 from dev import databases
 from dev import server as dev_server
 from tests.probes import metadata as probe_metadata
@@ -32,16 +34,27 @@ from tests.proxy import Proxy
 from tests.statements import sqlalchemy_engine
 from tests.urls import beside, database_of
 
+mimetypes.init()  # reads files of the system, which a test that uploads one would do in its event loop
+
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start one private server for all workers, which are started later and inherit its address."""
-    if hasattr(config, "workerinput") or "DATABASE_URL" in os.environ or config.option.collectonly:
+    """Start one private server for all workers, which are started later and inherit its address.
+
+    Or try the one of DATABASE_URL, once for all tests: what is wrong with it is a sentence, not a traceback for each.
+    """
+    if hasattr(config, "workerinput") or config.option.collectonly:
         return
     try:
+        if url := os.environ.get("DATABASE_URL"):
+            load_settings(_env_file=None)
+            own = test_database_url(url, f"try_{os.getpid()}")
+            asyncio.run(databases.create(own))
+            asyncio.run(databases.drop(own))
+            return
         private = dev_server.start()
-    except dev_server.ServerError as error:  # the sentence, without a traceback
+    except (dev_server.ServerError, InvalidSettings, CannotConnect) as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(private.stop)
     os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)

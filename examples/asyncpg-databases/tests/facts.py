@@ -1,29 +1,74 @@
 """What the tests must know of this server: how to ask it about sessions, how to make it fail."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from sqlalchemy import insert, make_url, text
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import ClauseElement
 
 from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver
+from app.settings import DatabaseSettings
+from dev import server as dev_server
 from tests.probes import probe, probes
 from tests.statements import rows, run, value
 
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
+LAG_NEEDS_A_RIGHT = False  # any user sees it
 UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
 DIFFER = "{a}::text IS DISTINCT FROM {b}::text"  # as stored
 CASELESS_TYPE = CITEXT()
+# What providers hand out, and what is said of it: None where it is taken.
+PROVIDERS: dict[str, tuple[str, str | None]] = {
+    "Aiven": ("postgres://avnadmin:pw@pg.aivencloud.com:12691/defaultdb?sslmode=require", None),
+    "Azure": ("postgres://ada:pw@x.postgres.database.azure.com:5432/postgres?sslmode=require", None),
+    "Cloud SQL": ("postgresql://ada:pw@/orders?host=/cloudsql/project:europe-west1:one", None),
+    "DigitalOcean": ("postgresql://doadmin:pw@x.db.ondigitalocean.com:25060/defaultdb?sslmode=require", None),
+    "Fly.io": ("postgres://ada:pw@orders-db.flycast:5432/orders?sslmode=disable", None),
+    "Heroku": ("postgres://ada:pw@ec2-1-2-3-4.compute-1.amazonaws.com:5432/d1a2b3", None),
+    "Neon": (
+        "postgresql://ada:pw@ep-x.eu-central-1.aws.neon.tech/neondb?sslmode=require&channel_binding=require",
+        "instead of the option channel_binding write sslmode=verify-full&sslrootcert=system",
+    ),
+    "Neon, to old clients": (
+        "postgres://ada:pw@ep-x.neon.tech/neondb?sslmode=require&options=endpoint%3Dep-x",
+        "instead of the option options write nothing of an endpoint",
+    ),
+    "Railway": ("postgresql://postgres:pw@postgres.railway.internal:5432/railway", None),
+    "RDS": ("postgresql://ada@x.eu-west-1.rds.amazonaws.com:5432/orders?sslmode=verify-full&sslrootcert=/b.pem", None),
+    "Scaleway": ("postgresql://ada:pw@x.sdb.fr-par.scw.cloud:5432/orders?sslmode=verify-full&sslrootcert=system", None),
+    "Supabase": (
+        "postgresql://postgres.x:pw@aws-0-eu.pooler.supabase.com:6543/postgres?pgbouncer=true",
+        "instead of the option pgbouncer set DATABASE_EXTERNAL_POOLER=true",
+    ),
+    "Supabase by way of Vercel": (
+        "postgres://postgres.x:pw@aws-0-eu.pooler.supabase.com:6543/postgres?sslmode=require&supa=base-pooler.x",
+        "instead of the option supa write nothing",
+    ),
+    "Prisma": (
+        "postgresql://ada:pw@host/orders?connect_timeout=10&schema=public",
+        "instead of the option connect_timeout set DATABASE_CONNECT_TIMEOUT",
+    ),
+    "libpq": (
+        "postgresql://ada:pw@host/orders?gssencmode=disable&channel_binding=prefer&sslsni=1&application_name=orders",
+        None,
+    ),
+    "SQLAlchemy": ("postgresql+asyncpg://ada:pw@host/orders?ssl=require", "instead of the option ssl write sslmode"),
+}
 CASELESS = (
     "CREATE EXTENSION IF NOT EXISTS citext",
     "DROP TABLE IF EXISTS caseless",
     "CREATE TABLE caseless (code citext PRIMARY KEY, v0 int)",
 )
 SCHEMAS_CASCADE = True
+UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
+FAR_AHEAD: str | None = None  # selects a position of a primary that no server has come to
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
@@ -99,8 +144,54 @@ async def create_user(server: driver.RawConnection, name: str, password: str, *,
     await driver.scalar(server, f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}' CONNECTION LIMIT {connections}")
 
 
+async def set_password(server: driver.RawConnection, name: str, password: str) -> None:
+    await driver.scalar(server, f"ALTER ROLE {name} PASSWORD '{password}'")
+
+
+async def lock_out(server: driver.RawConnection, name: str) -> None:
+    """Take from a user, and here from all others, the right to use the database."""
+    await driver.scalar(server, f'REVOKE CONNECT ON DATABASE "{await _database(server)}" FROM PUBLIC')
+
+
+async def let_in(server: driver.RawConnection, name: str) -> None:
+    await driver.scalar(server, f'GRANT CONNECT ON DATABASE "{await _database(server)}" TO PUBLIC')
+
+
+async def _database(server: driver.RawConnection) -> str:
+    return str(await driver.scalar(server, "SELECT current_database()"))
+
+
+@contextmanager
+def password_server(url: str) -> Iterator[str]:
+    """The administrator's URL of a server that lets in nobody else without a password: the private one trusts all."""
+    with dev_server.start() as private:
+        asyncio.run(_ask_for_passwords(private.url))
+        yield private.url
+
+
+async def _ask_for_passwords(url: str) -> None:
+    settings = DatabaseSettings(_env_file=None, url=SecretStr(url))
+    server = await driver.connect(settings.target, settings)
+    hba = Path(await driver.scalar(server, "SHOW hba_file"))
+    await asyncio.to_thread(hba.write_text, "host all postgres all trust\nhost all all all scram-sha-256\n")
+    loaded = await driver.scalar(server, "SELECT pg_conf_load_time()")
+    await driver.scalar(server, "SELECT pg_reload_conf()")
+    while await driver.scalar(server, "SELECT pg_conf_load_time()") == loaded:
+        await asyncio.sleep(0.01)
+    await driver.close(server)
+
+
 async def drop_user(server: driver.RawConnection, name: str) -> None:
     await driver.scalar(server, f"DROP ROLE {name}")
+
+
+async def client_certificate(server: driver.RawConnection) -> tuple[Path, Path] | None:
+    """A client's certificate and its key, which the server knows, where they can be read here."""
+    return None
+
+
+async def require_certificate(server: driver.RawConnection, name: str) -> None:
+    """Nothing: here it is the server's configuration that asks for one."""
 
 
 async def certificate_authority(server: driver.RawConnection) -> Path | None:

@@ -45,7 +45,7 @@ async def test_a_transfer_moves_all_notes(client: AsyncClient) -> None:
     assert (await client.post("/notes/transfer", json=transfer)).json() == {"moved": 2}
     assert (await client.get(f"/developers/{ada}/notes")).json() == []
     assert len((await client.get(f"/developers/{grace}/notes")).json()) == 2
-    assert (await client.post("/notes/transfer", json={**transfer, "to_developer_id": 1})).status_code == 404
+    assert (await client.post("/notes/transfer", json={**transfer, "to_developer_id": 2**62})).status_code == 404
 
 
 async def test_sixteen_transfers_at_once_lose_no_note(client: AsyncClient) -> None:

@@ -4,34 +4,56 @@ import gc
 
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
-from app import extensions, health, metrics
+from app import extensions, health, metrics, traces
+from app.access_log import AccessLogMiddleware
+from app.api_docs import add_api_docs
 from app.lifespan import SentenceAtFailedStart, lifespan
+from app.limits import LimitsMiddleware
+from app.openapi import describe
 from app.overload import OverloadMiddleware
-from app.problems import add_problem_handlers
+from app.problems import add_problem_handlers, unhandled
 from app.request_id import RequestIdMiddleware
+from app.request_metrics import RequestMetricsMiddleware
 from app.routing import include
 from app.settings import SERVICE_NAME, Settings
+from app.websockets import WebSocketErrorsMiddleware
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without `settings` it reads the environment when it starts, not when it is imported."""
+    options = dict(getattr(extensions, "fastapi_options", {}))
+    title = options.pop("title", SERVICE_NAME)
+    handlers = dict(getattr(extensions, "exception_handlers", {}))
+    handler_of_bugs = handlers.pop(500, handlers.pop(Exception, unhandled))
     app = FastAPI(
         title=SERVICE_NAME,
         lifespan=lifespan,
         middleware=[
             Middleware(SentenceAtFailedStart),
+            Middleware(RequestMetricsMiddleware),
             Middleware(RequestIdMiddleware),
+            Middleware(AccessLogMiddleware),
             *getattr(extensions, "middleware", []),
+            # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
+            Middleware(ServerErrorMiddleware, handler=handler_of_bugs),
+            Middleware(WebSocketErrorsMiddleware),
+            Middleware(LimitsMiddleware),
             Middleware(OverloadMiddleware),
         ],
+        telemetry=traces.OF_REQUESTS,
+        **{**options, "openapi_url": None},  # app/api_docs.py serves it
     )
+    app.title = title
     app.state.settings = settings
     add_problem_handlers(app)
-    for error, handler in getattr(extensions, "exception_handlers", {}).items():
+    for error, handler in handlers.items():
         app.add_exception_handler(error, handler)
     for router in (health.router, metrics.router, *getattr(extensions, "routers", [])):
         include(app, router)
+    describe(app)
+    add_api_docs(app)
     return app
 
 

@@ -3,14 +3,19 @@
 A value that cannot be used stops the start with one sentence that names the variable; no secret is ever printed.
 """
 
-from typing import Annotated
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from app.database.options import IsolationLevel
+from app.database.password import PasswordSource, in_file
 from app.database.target import Target
+from app.logs import levels_of
 from app.url import parse_url
 
 
@@ -19,8 +24,16 @@ def _usable_url(url: SecretStr) -> SecretStr:
     try:
         target.ssl_context()
     except OSError:
-        raise ValueError("the file with the CA that the URL names cannot be used") from None
+        raise ValueError("a file with a certificate or a key that the URL names cannot be used") from None
     return url
+
+
+def _readable(file: Path) -> Path:
+    try:
+        in_file(file)()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError("there is no text file of this name that can be read") from None
+    return file
 
 
 def _never_or_seconds(value: int) -> int:
@@ -29,6 +42,12 @@ def _never_or_seconds(value: int) -> int:
     return value
 
 
+def _usable_levels(levels: str) -> str:
+    levels_of(levels)
+    return levels
+
+
+Read = TypeVar("Read", bound=BaseSettings)
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_usable_url)]
 
 
@@ -45,6 +64,7 @@ class DatabaseSettings(BaseSettings):
 
     url: DatabaseUrl
     replica_url: DatabaseUrl | None = None
+    password_file: Annotated[Path, AfterValidator(_readable)] | None = None
     pool_size: int = Field(10, ge=1, le=1000)
     max_overflow: int = Field(10, ge=0, le=1000)
     pool_timeout: float = Field(5.0, gt=0, le=3600)
@@ -57,13 +77,28 @@ class DatabaseSettings(BaseSettings):
     startup_timeout: float = Field(30, ge=0, le=3600)
     isolation_level: IsolationLevel = "READ COMMITTED"
 
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        for name, url in (("DATABASE_URL", self.url), ("DATABASE_REPLICA_URL", self.replica_url)):
+            if self.password_file and url and parse_url(url.get_secret_value()).password is not None:
+                raise ValueError(f"{name} and DATABASE_PASSWORD_FILE both give a password: leave it out of the URL")
+        return self
+
     @property
     def target(self) -> Target:
-        return parse_url(self.url.get_secret_value())
+        return self._target(self.url)
 
     @property
     def replica_target(self) -> Target | None:
-        return parse_url(self.replica_url.get_secret_value()) if self.replica_url else None
+        return self._target(self.replica_url) if self.replica_url else None
+
+    def _target(self, url: SecretStr) -> Target:
+        """With the source of a password that the URL does not have: the file, else the team's function."""
+        from app import extensions  # which may import this module, for its Settings
+
+        target = parse_url(url.get_secret_value())
+        ask = in_file(self.password_file) if self.password_file else getattr(extensions, "database_password", None)
+        return replace(target, password_source=PasswordSource(ask)) if ask and target.password is None else target
 
 
 class Settings(BaseSettings):
@@ -72,6 +107,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(**_SOURCES)
 
     web_concurrency: int = Field(1, ge=1)
+    api_docs: bool = True
+    max_body_size: int = Field(1024 * 1024, ge=0)
+    max_header_fields: int = Field(100, ge=1)
+    log_level: Annotated[str, AfterValidator(_usable_levels)] = "INFO"
     database: Annotated[DatabaseSettings, NoDecode]  # always given: a variable DATABASE is somebody else's
 
 
@@ -79,13 +118,38 @@ class InvalidSettings(Exception):
     """What is wrong with the environment, in one sentence."""
 
 
-def load_settings(kind: type[Settings] = Settings) -> Settings:
-    """The settings of this process. Raises InvalidSettings with a sentence that names each variable at fault."""
+def load_settings(kind: type[Settings] = Settings, **options: Any) -> Settings:
+    """The settings of this process. Raises InvalidSettings with a sentence that names each variable at fault.
+
+    `options` are those of pydantic-settings: without .env, by `_env_file=None`.
+    """
+    return _read(kind, "", database=load_database_settings(kind, **options), **options)
+
+
+def load_database_settings(kind: type[Settings] = Settings, **options: Any) -> DatabaseSettings:
+    """Those of the database alone, from the same sources. Raises InvalidSettings."""
+    return _read(_database_settings(kind), "DATABASE_", **options)
+
+
+@cache
+def _database_settings(kind: type[Settings]) -> type[DatabaseSettings]:
+    class FromTheSameSources(DatabaseSettings):  # as what a team's class says of its sources is meant
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *args: Any, **sources: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return kind.settings_customise_sources(settings_cls, *args, **sources)
+
+    return FromTheSameSources
+
+
+def _read(kind: type[Read], prefix: str, **values: Any) -> Read:
     try:
-        return kind(database=DatabaseSettings())
+        return kind(**values)
     except ValidationError as error:
-        prefix = "DATABASE_" if error.title == DatabaseSettings.__name__ else ""
         raise InvalidSettings("; ".join(_sentence(prefix, problem) for problem in error.errors())) from None
+    except SettingsError as error:  # of a source: a list or a dictionary that is no JSON
+        raise InvalidSettings(str(error)) from None
 
 
 def _sentence(prefix: str, problem: ErrorDetails) -> str:

@@ -13,6 +13,7 @@ from app.database.metrics import Status, refused, retried
 from app.database.options import IsolationLevel, Options
 from app.database.pool import Pool
 from app.database.target import Target
+from app.database.tracing import spans_of
 from app.database.unit import Seats, Unit
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ class _Server:
     def __init__(self, target: Target, options: Options) -> None:
         self.engine = Engine()
         self.pool = Pool(target, options, self.engine.prepare)
+        self.pool.spans = spans_of(target, self.engine.dialect)
 
 
 class Database:
@@ -71,7 +73,9 @@ class Database:
         ):
             retried.inc(attempt.num > 1)
             with attempt:
-                async with self.transaction(isolation_level=isolation_level) as session:
+                unit = self._unit(self._primary, isolation_level or self._options.isolation_level)
+                unit.attempt = attempt.num
+                async with unit as session:
                     result = await work(session)
         return result
 

@@ -25,6 +25,7 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
     errors.Deadlock: (1213, 1614, 3058, 3132),
     errors.SerializationFailure: (1020, 3101),  # 1020: MariaDB, innodb_snapshot_isolation
     errors.SchemaChanged: (1412, 1615),  # 1412: by a migration, after the snapshot of the transaction
+    errors.SchemaMismatch: (1054, 1146),
     errors.LockTimeout: (1205, 1689, 3133, 3572),
     errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
     # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.
@@ -59,6 +60,15 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
 }
 # Numbers that mean what they mean here only with these words: other options, another server's number.
 _ONLY_SAYING = {1015: "errno: 165", 1290: "read-only", 4081: "Connection closed", 4082: "Connection closed"}
+# Errors whose messages name tables, columns, users, addresses, and never a value; the client's own are from 2000 on.
+_SAYS_NO_VALUE = frozenset(
+    {
+        *(1040, 1044, 1045, 1046, 1048, 1049, 1053, 1054, 1130, 1136, 1142, 1143, 1146, 1203, 1205, 1213, 1226, 1227),
+        *(1264, 1290, 1305, 1317, 1364, 1406, 1412, 1451, 1452, 1615, 1792, 1836, 1927, 1969, 3024, 3572, 3819, 4025),
+        *range(2000, 3000),
+    }
+)
+LIBRARIES = ("aiomysql", "pymysql")  # whose own messages may hold a value
 # The message also holds the row's values: nothing but the constraint's name may leave.
 _CONSTRAINT = {
     errors.UniqueViolation: re.compile(r"for key '(?:.*\.)?([^'.]+)'$"),
@@ -84,6 +94,21 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
     if isinstance(error, OSError):  # TimeoutError and ConnectionError among them
         return errors.ServerGone()
     return None
+
+
+def code_of(error: BaseException) -> str | None:
+    """The server's number for an error, or for what it was raised from."""
+    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
+        return str(error.args[0])
+    return None if error.__cause__ is None else code_of(error.__cause__)
+
+
+def wording(error: BaseException) -> str | None:
+    """What the server's error says, as far as no value is in it; None for one that is not the server's."""
+    if not isinstance(error, pymysql.MySQLError) or not (error.args and isinstance(error.args[0], int)):
+        return None
+    number, message = (*error.args, "")[:2]
+    return f"{message} (error {number})" if number in _SAYS_NO_VALUE else f"error {number}"
 
 
 def _of_the_client(error: pymysql.MySQLError) -> errors.DatabaseError:

@@ -121,6 +121,10 @@ class TransactionAborted(DatabaseError):
     title = "The transaction was lost before the end of its unit of work"
 
 
+class SchemaMismatch(DatabaseError):
+    title = "The statement names a table or a column that the database does not have"
+
+
 class NestedSession(DatabaseError):
     """A bug: a task that waits for a second connection while it holds one may wait for ever. Pass the session on."""
 

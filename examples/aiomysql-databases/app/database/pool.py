@@ -15,6 +15,7 @@ from app.database.connector import Connection, Connector
 from app.database.errors import PoolTimeout
 from app.database.options import Options
 from app.database.target import Target
+from app.database.tracing import Spans
 
 WAITERS_PER_PLACE = 50  # more than this could hardly be served before `pool_timeout`, so they are told at once
 SURPLUS_AFTER = 10.0  # seconds of idleness after which a connection beyond `pool_size` is closed
@@ -26,6 +27,7 @@ class Pool:
     def __init__(
         self, target: Target, options: Options, prepare: Callable[[driver.RawConnection], Awaitable[None]]
     ) -> None:
+        self.spans: Spans | None = None  # of the units that it serves
         self.places = self._free = options.pool_size + options.max_overflow
         self._options = options
         self._connector = Connector(target, options, prepare)
@@ -40,7 +42,7 @@ class Pool:
 
     def status(self) -> metrics.Status:
         open_now = len(self._connector.open)
-        return metrics.Status(self.places, self.places - self._free, len(self._waiters), open_now)
+        return metrics.Status(self.places, self.places - self._free, len(self._waiters), open_now, len(self._idle))
 
     async def acquire(self) -> Connection:
         """A connection, within `pool_timeout` seconds for the wait and the opening together. Raises our errors."""

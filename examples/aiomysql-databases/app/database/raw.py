@@ -7,7 +7,7 @@ from typing import Any
 
 import aiomysql
 import pymysql
-from pymysql.constants import FIELD_TYPE
+from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders
 
 from app.database import errors
@@ -31,6 +31,23 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
     def __init__(self, **options: Any) -> None:
         dates = {kind: partial(self._date, decoders[kind]) for kind in _DATES}
         super().__init__(conv={**decoders, **dates}, **options)
+
+    async def _request_authentication(self) -> None:
+        """Raises AccessDenied, before anything is sent, where the server offers no TLS: aiomysql would go on."""
+        if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
+            raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
+        self._refuse_clear_text(self._server_auth_plugin, bool(self._ssl_context or self._secure))
+        await super()._request_authentication()
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        self._refuse_clear_text(plugin_name.decode(), self._secure)
+        return await super()._process_auth(plugin_name, auth_packet)
+
+    def _refuse_clear_text(self, plugin: str, secure: bool) -> None:
+        if plugin == "mysql_clear_password" and not secure:
+            raise errors.AccessDenied(
+                "The database server wants the password in clear text, which goes over TLS or a socket only"
+            )
 
     async def query(self, sql: str, unbuffered: bool = False) -> Any:
         """Raises ValueTooLarge, if possible before anything is sent: the server reads no more of that connection."""

@@ -13,6 +13,11 @@ _WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a col
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 _WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
 _FUNCTIONS = ("INSERT(", "REPLACE(")
+_LITERAL = re.compile(rf"{dialect.NO_WORDS.pattern}|(?<![\w$%])\d[\w.]*|'.*", dialect.NO_WORDS.flags)
+_TABLE = re.compile(  # not FOR UPDATE, DO UPDATE, ON DUPLICATE KEY UPDATE
+    r"""\b(?:FROM|JOIN|INTO|TABLE|(?<!FOR )(?<!KEY )(?<!DO )UPDATE) +(?:ONLY +)?([\w.$"`]+)""", re.IGNORECASE
+)
+_TEXT, _SUMMARY = 10_000, 255  # characters, of a statement that is shown and of its summary
 _BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
 _UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
 
@@ -57,6 +62,22 @@ def _reads(first: str, words: list[str]) -> bool:
         if introduction in words
         for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False)
     )
+
+
+@lru_cache(1000)
+def described(statement: str) -> tuple[str, str, str | None]:
+    """What may be shown of a statement: its operation, that with its tables, and its text with `?` for each literal;
+    no text where it is very long.
+    """
+    text = " ".join(_LITERAL.sub(_without_literals, statement).split())
+    operation = next(iter(_WORD.findall(text.lstrip("( "))), "").upper()
+    summary = " ".join(dict.fromkeys([operation, *_TABLE.findall(text)]))
+    return operation, summary[:_SUMMARY], text if len(text) <= _TEXT else None
+
+
+def _without_literals(found: re.Match[str]) -> str:
+    """A name in quotes stays."""
+    return found[0] if found[0][0] == dialect.QUOTE else " " if found[0][0] in "-/#*" else "?"
 
 
 def refuse_write(kind: Kind, by_cursor: bool) -> None:

@@ -1,18 +1,22 @@
 """The transaction of a unit that writes: open, lost or over, whatever the server would still take or say."""
 
+from collections.abc import Awaitable
 from contextlib import suppress
+from time import monotonic
 
-from app.database import driver, errors
+from app.database import driver, errors, metrics, tracing
 from app.database.options import IsolationLevel
 from app.database.seat import Seat
 from app.database.statements import Kind
+from app.database.tracing import UnitSpans
 
 
 class Transaction:
     """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow."""
 
     def __init__(self, isolation_level: IsolationLevel) -> None:
-        self._isolation_level = isolation_level
+        self.isolation_level = isolation_level
+        self._spans: UnitSpans | None = None
         self.begun = False
         self.lost: BaseException | None = None
         self.stuck: BaseException | None = None
@@ -25,9 +29,10 @@ class Transaction:
             raise errors.TransactionAborted from cause
         return True
 
-    async def begin(self, seat: Seat, raw: driver.RawConnection) -> None:
+    async def begin(self, seat: Seat, raw: driver.RawConnection, spans: UnitSpans | None) -> None:
+        self._spans = spans
         try:
-            await seat.careful(driver.begin(raw, self._isolation_level), writing=True)
+            await self._say("BEGIN", driver.begin(raw, self.isolation_level), seat)
         except BaseException as error:
             self.lost = error
             raise
@@ -56,10 +61,30 @@ class Transaction:
             raise errors.TransactionAborted from self.lost or self.stuck
         if self.begun and seat.connection is not None:
             self.begun = False
-            await seat.careful(driver.commit(seat.connection.raw), writing=True)
+            try:
+                await self._say("COMMIT", driver.commit(seat.connection.raw), seat)
+            except BaseException:
+                metrics.lost.inc()
+                raise
+            metrics.committed.inc()
 
     async def roll_back(self, seat: Seat) -> None:
         if self.begun and seat.connection is not None:
             self.begun = False
+            metrics.rolled_back.inc()
             with suppress(Exception):  # the first error is the one that is seen; the pool looks at the connection
-                await seat.careful(driver.rollback(seat.connection.raw), writing=True)
+                await self._say("ROLLBACK", driver.rollback(seat.connection.raw), seat)
+
+    def end(self) -> None:
+        """After all else: one that is still open was given up together with its connection."""
+        if self.begun:
+            self.begun = False
+            metrics.lost.inc()
+
+    async def _say(self, command: str, sending: Awaitable[None], seat: Seat) -> None:
+        started = monotonic()
+        try:
+            with tracing.command(self._spans, command):
+                await seat.careful(sending, writing=True)
+        finally:
+            metrics.note_time(monotonic() - started)

@@ -3,13 +3,17 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from app.developers.schemas import Id
+from app.developers.schemas import Id, JsonId
 
 __all__ = ["Id", "Moved", "Note", "NoteCreate", "Transfer"]
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$")]
+Text = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=10_000, pattern=r"^[^\x00]*$"),
+    Field(examples=["Writes the first programme."]),
+]
 
 
 class NoteCreate(BaseModel):
@@ -30,8 +34,8 @@ class Note(BaseModel):
 class Transfer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    from_developer_id: int
-    to_developer_id: int
+    from_developer_id: JsonId
+    to_developer_id: JsonId
 
 
 class Moved(BaseModel):

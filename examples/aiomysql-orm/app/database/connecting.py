@@ -4,6 +4,7 @@ nothing is kept per connection.
 """
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
@@ -12,7 +13,6 @@ from typing import Any, TypeAlias
 import pymysql
 from pymysql.constants import CLIENT
 
-from app.database import errors
 from app.database.options import Options
 from app.database.raw import Connection
 from app.database.target import Target
@@ -26,33 +26,33 @@ SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port /*!80000 , @@server_uuid */ /
 
 async def connect(target: Target, options: Options, *, read_only: bool = True) -> RawConnection:
     """A connection in autocommit mode. Raises what aiomysql raises, and TimeoutError; `classify` knows them."""
-    ssl_context = target.ssl_context()
     host, port = target.hosts[0] if target.hosts else ("localhost", target.socket_port)
-    async with asyncio.timeout(options.connect_timeout):  # aiomysql's own covers TCP, not the handshake
+
+    async def open_with(tls: ssl.SSLContext | None, password: str) -> RawConnection:
         connection = Connection(
             host=host,
             port=port,
             unix_socket=target.socket,
             user=target.user,
-            password=(target.password or "").encode().decode("latin1"),  # which aiomysql undoes; servers want UTF-8
+            password=password.encode().decode("latin1"),  # which aiomysql undoes; servers want UTF-8
             db=target.database,
             charset="utf8mb4",
-            ssl=ssl_context,
+            ssl=tls,
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS,  # an UPDATE counts the rows that it matched, as PostgreSQL's does
         )
         connection.opened, connection.server, connection.isolation_level = monotonic(), None, None
         try:
             await connection._connect()  # as aiomysql.connect() does
-            # aiomysql stays silently in plaintext where the server offers no TLS.
-            if ssl_context and connection._writer.get_extra_info("ssl_object") is None:
-                raise errors.AccessDenied("The database server offers no TLS, which the URL asks for")
             if not options.external_pooler:
                 await _set_up(connection, options, read_only)
         except BaseException:
             connection.close()
             raise
-    return connection
+        return connection
+
+    async with asyncio.timeout(options.connect_timeout):  # aiomysql's own covers TCP, not the handshake
+        return await target.authenticated(target.socket or host, port, open_with)
 
 
 async def _set_up(connection: RawConnection, options: Options, read_only: bool) -> None:

@@ -9,14 +9,20 @@ NAME = "aiomysql"
 SERVER = "MySQL and MariaDB"
 SCHEMES = ("mysql", "mariadb")
 PORT = 3306
+QUOTE = "`"  # of names
 SEVERAL_HOSTS = False
 SOCKET_HAS_PORT = False
+DIRECT_TLS: list[str] = []  # no connection begins with it
 DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
 MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+REVISIONS = "SELECT GROUP_CONCAT(version_num SEPARATOR ' ') FROM {}"
 RELEASES_BATCHES = True  # of bulk rows, by their savepoint
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
+# How far a primary has written, and whether a replica has come so far: by GTID, which anybody may read; NULL without.
+POSITION = "SELECT NULLIF(/*!80000 @@GLOBAL.gtid_executed */ /*M! @@GLOBAL.gtid_binlog_pos */, '')"
+REACHED = "SELECT /*!80000 GTID_SUBSET('{0}', @@GLOBAL.gtid_executed) */ /*M! MASTER_GTID_WAIT('{0}', 0) = 0 */"
 CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
 
 # What holds no words of a statement: https://dev.mysql.com/doc/refman/9.7/en/language-structure.html. A comment that

@@ -14,6 +14,7 @@ from app.database.options import IsolationLevel, Options
 from app.database.pool import Pool
 from app.database.running import Running
 from app.database.seat import Seat
+from app.database.tracing import UnitSpans
 from app.database.transaction import Transaction
 
 Seats: TypeAlias = "dict[asyncio.Task[Any], Seat]"
@@ -30,6 +31,8 @@ class Unit(Running):
         self._seats, self._pool, self._options, self._of_request, self._brief = seats, pool, options, of_request, brief
         self.transaction = None if level is None else Transaction(level)
         self.session: Any = None
+        self.attempt = 0
+        self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
         self.unfinished = 0
         self.over = False
@@ -45,6 +48,9 @@ class Unit(Running):
         self._seat.units += 1
         if self.transaction and not self._of_request:
             self._seat.transaction = self
+        if self._pool.spans is not None:
+            level = self.transaction.isolation_level if self.transaction else None
+            self.spans = self._pool.spans.unit(level, self.attempt, whole=not self._brief)
         return self.session
 
     async def __aexit__(
@@ -55,6 +61,8 @@ class Unit(Running):
             await self._end(error)
         except BaseException as ending:
             failure = ending
+        if self.spans is not None:
+            self.spans.end(errors.TransactionTimeout() if self._limit.expired() else failure)
         try:
             await self._limit.__aexit__(type(failure) if failure else None, failure, None)
         except TimeoutError as timeout:
@@ -73,7 +81,9 @@ class Unit(Running):
     async def _connected(self) -> Connection:
         if self.begun and self._seat.connection is None:  # given up, and the transaction with it
             raise errors.TransactionAborted
-        connection = await self._seat.take(self._pool)
+        if self.spans is not None:
+            self.spans.begin()
+        connection = await self._seat.take(self._pool, self.spans)
         if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed
@@ -83,7 +93,7 @@ class Unit(Running):
             if self._seat.transaction not in (None, self):
                 raise errors.NestedSession
             self._seat.transaction = self
-            await self.transaction.begin(self._seat, connection.raw)
+            await self.transaction.begin(self._seat, connection.raw, self.spans)
         return connection
 
     def _limit_to(self, when: float | None) -> None:
@@ -123,7 +133,7 @@ class Unit(Running):
         finally:
             self.over = True
             if self.transaction:
-                self.transaction.begun = False
+                self.transaction.end()
             self.session._close()
             self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
             if seat.transaction is self:

@@ -20,6 +20,7 @@ from app.database.errors import ReadOnlyServer as ReadOnlyServer
 from app.database.errors import ReadOnlySession as ReadOnlySession
 from app.database.errors import Retryable as Retryable
 from app.database.errors import SchemaChanged as SchemaChanged
+from app.database.errors import SchemaMismatch as SchemaMismatch
 from app.database.errors import SerializationFailure as SerializationFailure
 from app.database.errors import ServerGone as ServerGone
 from app.database.errors import SessionClosed as SessionClosed

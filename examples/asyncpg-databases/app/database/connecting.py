@@ -3,6 +3,8 @@ read-only: so a read costs one round trip and cannot write by accident. Behind a
 per connection: the limits come with BEGIN.
 """
 
+import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -45,28 +47,33 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
     }
     # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
     per_session = {**limits, "default_transaction_read_only": "on" if read_only else "off"}
+    named = {"application_name": target.application_name} if target.application_name else {}
     open_at = partial(
         asyncpg.connect,
         user=target.user,
         database=target.database,
-        # Always given: for each connection asyncpg otherwise reads ~/.pgpass and ~/.postgresql/*, and blocks the loop.
-        password=target.password or "",
-        ssl=target.ssl_context() or False,
         timeout=options.connect_timeout / len(hosts),  # each its share: one that is switched off does not answer
         target_session_attrs=target.session_attrs,
-        server_settings=None if options.external_pooler else per_session,
+        direct_tls=target.direct_tls,
+        server_settings=named if options.external_pooler else per_session | named,
         statement_cache_size=0 if options.external_pooler else 100,
         connection_class=Connection,
     )
-    for number, (host, port) in enumerate(hosts, 1):
-        try:
-            connection = await open_at(host=host, port=port)
-            break
-        except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
-            if "rejected SSL upgrade" in str(error):
-                raise errors.AccessDenied("The database server offers no TLS, which the URL asks for") from error
-            if number == len(hosts):
-                raise
+
+    async def open_with(host: str, port: int, tls: ssl.SSLContext | None, password: str) -> RawConnection:
+        # Both always given: for each connection asyncpg otherwise reads ~/.pgpass and ~/.postgresql/*, which blocks.
+        return await open_at(host=host, port=port, ssl=tls or False, password=password)
+
+    async with asyncio.timeout(options.connect_timeout):  # where passwords come from may not answer either
+        for number, (host, port) in enumerate(hosts, 1):
+            try:
+                connection = await target.authenticated(host, port, partial(open_with, host, port))
+                break
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+                if "rejected SSL upgrade" in str(error):
+                    raise errors.AccessDenied("The database server offers no TLS, which the URL asks for") from error
+                if number == len(hosts):
+                    raise
     if options.external_pooler:
         connection.keeps_plans = False
         connection.limits = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())

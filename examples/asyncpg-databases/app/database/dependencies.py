@@ -1,5 +1,6 @@
 """What a route asks for: a session that ends with the route, before the response leaves. So a 2xx is committed, and a
 failed COMMIT is an error to the client (a dependency with `yield` answers first by default: fastapi/fastapi#11143).
+`app.dependency_overrides[read_session]` replaces the one of a test, `write_session` the other.
 """
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -20,13 +21,13 @@ async def current_database(connection: HTTPConnection) -> Database:
     return database
 
 
-async def _read_session(connection: HTTPConnection) -> Session:
+async def read_session(connection: HTTPConnection) -> Session:
     database = await current_database(connection)
     # A WebSocket may live for hours: its session keeps no connection between statements.
     return await _entered(connection, database.of_request(brief=connection.scope["type"] == "websocket"))
 
 
-async def _write_session(connection: HTTPConnection) -> Session:
+async def write_session(connection: HTTPConnection) -> Session:
     database = await current_database(connection)
     return await _entered(connection, database.of_request(writing=True))
 
@@ -41,5 +42,5 @@ async def _entered(connection: HTTPConnection, unit: AbstractAsyncContextManager
 
 
 CurrentDatabase = Annotated[Database, Depends(current_database)]
-ReadSession = Annotated[Session, Depends(_read_session)]
-WriteSession = Annotated[Session, Depends(_write_session)]
+ReadSession = Annotated[Session, Depends(read_session)]
+WriteSession = Annotated[Session, Depends(write_session)]

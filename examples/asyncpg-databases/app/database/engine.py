@@ -1,8 +1,9 @@
 """SQLAlchemy on a unit of work: it compiles, binds and decodes each statement, and the unit sends it.
 
 Nearly all statements go without a greenlet: by the very steps of SQLAlchemy's own `Connection`, which are private to it
-and stand here alone (tests/test_engine.py compares with SQLAlchemy's own engine). What needs more than one statement,
-such as a default that only the server can make, goes by that Connection. Its cursors are ours, so all goes one way.
+and stand here alone (tests/template/test_engine.py compares with SQLAlchemy's own engine). What needs more than one
+statement, such as a default that only the server can make, goes by that Connection. Its cursors are ours, so all goes
+one way.
 """
 
 from collections.abc import Sequence

@@ -31,6 +31,8 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "40002": errors.DatabaseError,  # by a constraint: it would come again
     "40003": errors.DatabaseError,  # nobody knows whether it was done, so it is not done again
     "40P01": errors.Deadlock,
+    "42703": errors.SchemaMismatch,
+    "42P01": errors.SchemaMismatch,
     "44": errors.CheckViolation,  # WITH CHECK OPTION
     "53": errors.Unavailable,  # no disk, no memory
     "53300": errors.TooManyConnections,
@@ -47,6 +49,10 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
 }
 # A plan, or the driver's idea of a type, that is older than a migration.
 _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+# Classes of codes whose messages name tables, columns, constraints, roles, addresses, and never a value; the details
+# that come with a message may. What RAISE says can be anything.
+_SAYS_NO_VALUE = ("08", "23", "25", "28", "3D", "40", "42", "44", "53", "54", "55", "57")
+LIBRARIES = ("asyncpg",)  # whose own messages may hold a value
 _TYPE_IS_GONE = re.compile(r"cache lookup failed for (type|relation|attribute)")
 
 
@@ -66,6 +72,21 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
     return errors.ServerGone() if isinstance(error, OSError) else None
 
 
+def code_of(error: BaseException) -> str | None:
+    """The server's code for an error, or for what it was raised from."""
+    state: str | None = getattr(error, "sqlstate", None)
+    return code_of(error.__cause__) if state is None and error.__cause__ is not None else state
+
+
+def wording(error: BaseException) -> str | None:
+    """What the server's error says, as far as no value is in it; None for one that is not the server's."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return None
+    state = error.sqlstate or ""
+    tells = error.server_source_function == "exec_stmt_raise" or not state.startswith(_SAYS_NO_VALUE)
+    return f"SQLSTATE {state}" if tells or state == "42601" else f"{error.args[0]} (SQLSTATE {state})"
+
+
 def _kind(error: asyncpg.PostgresError) -> type[errors.DatabaseError]:
     state = error.sqlstate or ""
     if state == "XX000" and _TYPE_IS_GONE.search(str(error)):
@@ -75,6 +96,8 @@ def _kind(error: asyncpg.PostgresError) -> type[errors.DatabaseError]:
     if state == "42501" and error.server_source_function == "ExecWithCheckOptions":
         return errors.CheckViolation  # a policy of row-level security; the others are privileges that were not granted
     kind = _BY_SQLSTATE.get(state) or _BY_SQLSTATE.get(state[:2]) or errors.DatabaseError
+    if state == "42501" and error.severity_en == "FATAL":  # at the door: CONNECT is not granted
+        return errors.AccessDenied
     if error.severity_en in ("FATAL", "PANIC"):  # after which the server closes the connection
         return kind if issubclass(kind, errors.Unavailable) else errors.ServerGone
     if kind is errors.ServerGone and error.severity_en == "ERROR":  # of another server, by dblink or a foreign table

@@ -7,9 +7,11 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
+from app.database import tracing
 from app.database.connector import Connection
 from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
 from app.database.pool import Pool
+from app.database.tracing import UnitSpans
 from app.database.translation import translate
 
 if TYPE_CHECKING:
@@ -29,11 +31,12 @@ class Seat:
         self.sending: Running | None = None
         self.transaction: Running | None = None
 
-    async def take(self, pool: Pool) -> Connection:
+    async def take(self, pool: Pool, spans: UnitSpans | None = None) -> Connection:
         """A connection of this pool. One of another, the replica's, is given back before."""
         if self.connection is None or self.pool is not pool:
             await self.leave()
-            self.connection, self.pool = await pool.acquire(), pool
+            with tracing.wait(spans):
+                self.connection, self.pool = await pool.acquire(), pool
         return self.connection
 
     async def leave(self) -> None:

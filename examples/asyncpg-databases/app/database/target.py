@@ -1,20 +1,28 @@
-"""Where a database is and how to get in: hosts or a socket, who, and which TLS."""
+"""Where a database is and how to get in: hosts or a socket, who, by which password, and which TLS."""
 
+import asyncio
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Literal
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal, TypeVar
 
-from app.database.dialect import PORT
+from app.database.dialect import DIRECT_TLS, PORT
+from app.database.errors import AccessDenied
+from app.database.password import PasswordSource
+
+T = TypeVar("T")
 
 TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a database is and how to get in. `socket` excludes `hosts`; the password never prints.
+    """Where a database is and how to get in. `socket` excludes `hosts`; no password ever prints.
 
     `session_attrs` says which of several hosts is wanted, in libpq's words: without it the one that takes writes.
+    `certificate` and `key` are the client's.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -26,6 +34,12 @@ class Target:
     session_attrs: str = "any"
     tls: TlsMode = "disable"
     ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+    direct_tls: bool = False
+    application_name: str | None = None
+    password_source: PasswordSource | None = field(default=None, repr=False, compare=False)
 
     @property
     def where(self) -> str:
@@ -34,19 +48,60 @@ class Target:
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts
         )
 
+    async def authenticated(
+        self, host: str, port: int, open_with: Callable[[ssl.SSLContext | None, str], Awaitable[T]]
+    ) -> T:
+        """What `open_with(tls, password)` opens at one of the hosts, by what their files and sources say now.
+
+        Raises what it raises; AccessDenied for files that cannot be used, Unavailable for a password that is missing.
+        """
+        open_by = partial(open_with, await self._tls_of_now())
+        if self.password_source is None:
+            return await open_by(self.password or "")
+        return await self.password_source.connect((host, port, self.user), open_by)
+
+    async def _tls_of_now(self) -> ssl.SSLContext | None:
+        try:
+            return await asyncio.to_thread(self.ssl_context)
+        except OSError:  # perhaps between a new certificate and its key
+            await asyncio.sleep(0.1)
+        try:
+            return await asyncio.to_thread(self.ssl_context)
+        except OSError as error:
+            raise AccessDenied("A file with a certificate or a key that the URL names cannot be used") from error
+
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The context for a connection: None is plaintext, as the URL asked for. Raises OSError for an unusable CA."""
-        return None if self.tls == "disable" else _ssl_context(self.tls, self.ca)
+        """The context for a connection: None is plaintext, as the URL asked for. Raises OSError for an unusable file.
+
+        The files may be replaced: it looks at them each time, and reads them when they are others.
+        """
+        if self.tls == "disable":
+            return None
+        files = [Path(file).stat() for file in (self.ca, self.certificate, self.key) if file]
+        state = tuple((file.st_ino, file.st_mtime_ns) for file in files)
+        return _ssl_context(self.tls, self.direct_tls, self.ca, self.certificate, self.key, self.key_password, state)
 
 
-@cache  # reading the system's certificates for each connection would block the event loop
-def _ssl_context(tls: TlsMode, ca: str | None) -> ssl.SSLContext:
+@lru_cache(maxsize=16)  # reading the system's certificates takes long
+def _ssl_context(
+    tls: TlsMode,
+    direct: bool,
+    ca: str | None,
+    certificate: str | None,
+    key: str | None,
+    key_password: str | None,
+    state: tuple[tuple[int, int], ...],
+) -> ssl.SSLContext:
     if tls == "require":  # encrypted, but not authenticated: what libpq and MySQL mean by the word
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
-    context = ssl.create_default_context(cafile=ca)
-    context.check_hostname = tls == "verify-full"
-    # On since Python 3.13: it refuses the certificates that MySQL makes for itself, and those of many companies.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    else:
+        context = ssl.create_default_context(cafile=ca)
+        context.check_hostname = tls == "verify-full"
+        # On since Python 3.13: it refuses the certificates that MySQL makes for itself, and those of many companies.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate:
+        context.load_cert_chain(certificate, key, password=lambda: key_password or "")  # else OpenSSL asks a terminal
+    if direct:
+        context.set_alpn_protocols(DIRECT_TLS)
     return context

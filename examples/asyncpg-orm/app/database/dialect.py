@@ -9,15 +9,21 @@ NAME = "asyncpg"
 SERVER = "PostgreSQL"
 SCHEMES = ("postgresql", "postgres")
 PORT = 5432
+QUOTE = '"'  # of names
 SEVERAL_HOSTS = True
 SOCKET_HAS_PORT = True  # in its name
+DIRECT_TLS = ["postgresql"]  # what a client that begins with TLS names the protocol
 DIALECT = "postgresql+asyncpg"
 TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
 # One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
 MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
+REVISIONS = "SELECT string_agg(version_num, ' ') FROM {}"
 # The savepoint around them ends theirs too: a round trip less, which COPY takes for the types of its columns.
 RELEASES_BATCHES = False
 SPARE_CONNECTIONS = 1  # beside the pool: readiness
+# How far a primary has written, and whether a standby has come so far; NULL where there is no such thing.
+POSITION = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn()::text END"
+REACHED = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
 CONNECTION_LIMIT = """
     SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)

@@ -22,7 +22,7 @@ from app.database.rows import Ran
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
 SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
 MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
-CONNECTION_LIMIT = dialect.CONNECTION_LIMIT
+CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
 
 PLANS = 200  # prepared statements that each connection keeps
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it

@@ -5,12 +5,13 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from app.database import driver, errors, metrics
+from app.database import driver, errors, metrics, tracing
 from app.database.connector import Connection
 from app.database.options import Options
 from app.database.rows import Ran
 from app.database.seat import Seat
 from app.database.statements import Kind, kind_of, refuse_write
+from app.database.tracing import UnitSpans
 from app.database.transaction import Transaction
 
 Send: TypeAlias = Callable[[driver.RawConnection, str, Sequence[Any]], Awaitable[Ran]]
@@ -25,6 +26,7 @@ class Running:
     _options: Options
     _brief: bool
     over: bool
+    spans: UnitSpans | None
 
     @property
     def writes(self) -> bool:
@@ -74,14 +76,16 @@ class Running:
         connection.keeps_state |= stays
         started = monotonic()
         try:
-            ran: Ran = await unit._careful(send(connection.raw, statement, arguments))
+            with tracing.statement(unit.spans, statement):
+                ran: Ran = await unit._careful(send(connection.raw, statement, arguments))
         except errors.SchemaChanged:
             await unit._seat.careful(driver.forget(connection.raw), writing=unit.writes)
             if transaction:
                 raise
-            ran = await unit._careful(send(connection.raw, statement, arguments))
+            with tracing.statement(unit.spans, statement):
+                ran = await unit._careful(send(connection.raw, statement, arguments))
         finally:
-            metrics.note_slow(statement, monotonic() - started)
+            metrics.note_statement(statement, monotonic() - started)
         if transaction:
             transaction.succeeded(kind, connection.raw)
         return ran

@@ -1,14 +1,18 @@
 """From a library's error to ours."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ssl import SSLCertVerificationError
+from ssl import SSLCertVerificationError, SSLError
 
 from sqlalchemy import exc
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.database import errors
 from app.database.error_codes import classify
+
+# What a server says of our certificate: https://www.rfc-editor.org/rfc/rfc8446#section-6.2
+_ABOUT_US = re.compile(r"ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|ALERT_HANDSHAKE_FAILURE")
 
 
 def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | None:
@@ -30,10 +34,18 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
         return errors.StatementRefused(
             "The session's transaction or savepoint was begun or ended elsewhere, as by a task"
         )
-    if isinstance(error, SSLCertVerificationError) or isinstance(error.__cause__, SSLCertVerificationError):
-        return errors.AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
+    if refused := _of_tls(error) or _of_tls(error.__cause__):
+        return refused
     ours = classify(error)
     return errors.ReadOnlySession() if isinstance(ours, errors.ReadOnlyServer) and not writing else ours
+
+
+def _of_tls(error: BaseException | None) -> errors.DatabaseError | None:
+    if isinstance(error, SSLCertVerificationError):
+        return errors.AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")
+    if isinstance(error, SSLError) and _ABOUT_US.search(error.reason or ""):
+        return errors.AccessDenied("The database server wants a certificate of the client, or another one")
+    return None
 
 
 @contextmanager

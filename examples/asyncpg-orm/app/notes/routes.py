@@ -7,11 +7,12 @@ from fastapi import APIRouter, HTTPException, Response
 from app.database import CurrentDatabase, ForeignKeyViolation, ReadSession, WriteSession
 from app.notes import queries
 from app.notes.schemas import Id, Moved, Note, NoteCreate, Transfer
+from app.responses import CREATED, problems
 
 router = APIRouter(tags=["notes"])
 
 
-@router.post("/developers/{id}/notes", status_code=201)
+@router.post("/developers/{id}/notes", status_code=201, responses=CREATED | problems(404))
 async def create_note(id: Id, data: NoteCreate, session: WriteSession, response: Response) -> Note:
     try:
         note = await queries.create(session, id, data)
@@ -21,7 +22,7 @@ async def create_note(id: Id, data: NoteCreate, session: WriteSession, response:
     return note
 
 
-@router.get("/developers/{id}/notes")
+@router.get("/developers/{id}/notes", responses=problems(404))
 async def list_notes(id: Id, session: ReadSession) -> list[Note]:
     notes = await queries.of_developer(session, id)
     if notes is None:
@@ -29,7 +30,7 @@ async def list_notes(id: Id, session: ReadSession) -> list[Note]:
     return notes
 
 
-@router.get("/notes/{id}")
+@router.get("/notes/{id}", responses=problems(404))
 async def read_note(id: Id, session: ReadSession) -> Note:
     note = await queries.get(session, id)
     if note is None:
@@ -37,7 +38,7 @@ async def read_note(id: Id, session: ReadSession) -> Note:
     return note
 
 
-@router.post("/notes/transfer")
+@router.post("/notes/transfer", responses=problems(404))
 async def transfer_notes(data: Transfer, database: CurrentDatabase) -> Moved:
     work = partial(queries.transfer, from_developer_id=data.from_developer_id, to_developer_id=data.to_developer_id)
     moved = await database.run_transaction(work, isolation_level="SERIALIZABLE")

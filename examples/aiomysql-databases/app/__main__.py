@@ -1,0 +1,41 @@
+"""`python -m app` serves: uvicorn's own command with defaults for production, which its options and UVICORN_* replace.
+
+Ends with 3 when the service cannot start, with several workers too: uvicorn's supervisor stops then, but ends with 0.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+FAILED_START = 3  # uvicorn's own status of a worker, or of the process where there is only one
+
+DEFAULTS: dict[str, Any] = {
+    "app": "app.main:app",
+    "workers": os.environ.get("WEB_CONCURRENCY") or 1,  # an empty variable is one that is not set
+    # For requests in flight after SIGTERM. Whoever stops the process allows more: Kubernetes 30 seconds.
+    "timeout_graceful_shutdown": 20,
+    # Longer than a proxy keeps an idle connection, else it may send a request into one that is closed: docs/running.md.
+    "timeout_keep_alive": 75,
+}
+
+
+class Supervisor(Multiprocess):
+    def run(self) -> None:
+        os.environ["WEB_CONCURRENCY"] = str(self.config.workers)  # for the workers' settings, if it was an option
+        super().run()
+        if any(process.exitcode == FAILED_START for process in self.processes):
+            sys.exit(FAILED_START)
+
+
+def main() -> None:
+    # It has no option for that, nor a status: https://github.com/Kludex/uvicorn/pull/3001
+    import_module("uvicorn.main").Multiprocess = Supervisor  # type: ignore[attr-defined]
+    uvicorn.main.main(prog_name="python -m app", default_map=DEFAULTS)
+
+
+if __name__ == "__main__":  # each worker imports this module too
+    main()

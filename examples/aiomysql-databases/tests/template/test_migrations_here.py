@@ -1,0 +1,92 @@
+"""Migrations on MySQL and MariaDB: one DDL statement each, without the server's time limits."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table
+
+from app import models
+from app.database import driver
+from app.database import metadata as service_metadata
+from app.settings import DatabaseSettings
+from tests.template.migrating import Scripts, empty_database
+
+LIMITS = {"max_execution_time": "3600000", "max_statement_time": "3600", "idle_transaction_timeout": "3600"}
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> None:
+    """Alembic reads its scripts inside the loop that serves nothing but the migration."""
+
+
+@pytest.fixture
+def database(worker_id: str) -> Iterator[DatabaseSettings]:
+    with empty_database(f"{worker_id}_here") as database:
+        yield database
+
+
+@pytest.fixture
+def scripts(database: DatabaseSettings, tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path, database)
+
+
+def test_each_migration_is_one_statement_with_the_foreign_keys_last(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = MetaData(naming_convention=service_metadata.naming_convention)
+    monkeypatch.setattr(models, "metadata", metadata)
+    Table("orders", metadata, Column("id", BigInteger, primary_key=True))
+    order: Column[int] = Column("order_id", ForeignKey("orders.id"), index=True)
+    Table("lines", metadata, Column("id", BigInteger, primary_key=True), order)
+    texts = scripts.generate("add orders")
+    assert [re.findall(r"op\.(\w\w+)\(", text) for text in texts] == [
+        ["create_table", "drop_table"],
+        ["create_table", "drop_table"],
+        ["create_index", "drop_index"],
+        ["create_foreign_key", "drop_constraint"],
+    ]
+    first = scripts.revisions()[0].removesuffix("_1")
+    assert scripts.revisions() == [f"{first}_{number}" for number in (1, 2, 3, 4)]
+
+
+def test_a_migration_of_several_statements_that_fails_says_how_many_are_there(scripts: Scripts) -> None:
+    two = 'op.execute("CREATE TABLE orders (id int)"), op.execute("ALTER TABLE missing ADD COLUMN note int")'
+    scripts.write("first", two)
+    with pytest.raises(SystemExit, match=r"^Migration first stopped half-way \(.*missing.*\): 1 of its statements"):
+        scripts.upgrade()
+    scripts.stamp("first")  # the rest was done by hand
+    scripts.upgrade()
+
+
+def test_rows_of_a_migration_that_fails_are_undone(scripts: Scripts, database: DatabaseSettings) -> None:
+    scripts.write("first", 'op.execute("CREATE TABLE orders (id int)")')
+    scripts.write("second", 'op.execute("INSERT INTO orders VALUES (1)"), op.execute("nonsense")', after="first")
+    with pytest.raises(Exception, match="nonsense"):
+        scripts.upgrade()
+    assert asyncio.run(_ask(database, "SELECT COUNT(*) FROM orders")) == 0
+
+
+def test_no_limit_of_the_server_holds_for_a_migration(scripts: Scripts, database: DatabaseSettings) -> None:
+    known = [name for name in LIMITS if asyncio.run(_ask(database, f"SHOW VARIABLES LIKE '{name}'"))]
+    read = ", '|', ".join(f"@@SESSION.{name}" for name in known)
+    scripts.write("first", f'op.execute("CREATE TABLE seen AS SELECT CONCAT({read}) AS v")')
+    before = {name: asyncio.run(_ask(database, f"SELECT @@GLOBAL.{name}")) for name in known}
+    try:
+        for name in known:  # an hour: other tests may run meanwhile
+            asyncio.run(_ask(database, f"SET GLOBAL {name} = {LIMITS[name]}"))
+        scripts.upgrade()
+    finally:
+        for name in known:
+            asyncio.run(_ask(database, f"SET GLOBAL {name} = {before[name]}"))
+    assert {float(v) for v in str(asyncio.run(_ask(database, "SELECT v FROM seen"))).split("|")} == {0}
+
+
+async def _ask(database: DatabaseSettings, statement: str) -> object:
+    connection = await driver.connect(database.target, database, read_only=False)
+    try:
+        return await driver.scalar(connection, statement)
+    finally:
+        await driver.close(connection)

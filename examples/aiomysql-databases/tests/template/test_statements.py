@@ -1,0 +1,125 @@
+"""What a text of SQL is taken for, and that the server is of the same opinion (texts.py)."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import TextClause, func, insert, select, text
+
+from app.database import Database, ReadOnlySession, StatementRefused, driver, running
+from app.database.statements import kind_of
+from tests.probes import probe, probes
+from tests.statements import run, value
+from tests.template import texts
+
+MakeDatabase = Callable[..., Database]
+
+
+def sql(statement: str) -> TextClause:
+    """As it stands: a colon in it names no parameter."""
+    return text(statement.replace(":", r"\:"))
+
+
+async def stored(database: Database) -> int:
+    async with database.read(primary=True) as session:
+        return int(await value(session, select(func.sum(probes.c.value)).select_from(probes)))
+
+
+@pytest.fixture
+async def one(probe_database: MakeDatabase) -> Database:
+    """A database with one connection and one row, whose value is 7."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1, value=7)))
+    return database
+
+
+@pytest.fixture
+async def function(server: driver.RawConnection) -> AsyncIterator[None]:
+    await driver.scalar(server, texts.WRITING_FUNCTION)
+    yield
+    await driver.scalar(server, texts.DROP_WRITING_FUNCTION)
+
+
+async def test_what_reads_runs_in_a_read_session(one: Database) -> None:
+    async with one.read() as session:
+        for statement in texts.READING:
+            kind = kind_of(statement)
+            assert (kind.reads, kind.stays, kind.returns_to_savepoint) == (True, False, False), statement
+            await session.fetch_all(sql(statement))
+    assert await stored(one) == 7
+
+
+async def test_what_writes_is_refused_in_a_read_session_before_it_is_sent(one: Database) -> None:
+    async with one.read() as session:
+        for statement in (*texts.WRITING, *texts.WRITING_BY_GUARD_ALONE):
+            assert not kind_of(statement).reads, statement
+            with pytest.raises(ReadOnlySession, match="use a WriteSession or"):
+                await session.fetch_all(sql(statement))
+        assert one.status().in_use == 0
+    assert await stored(one) == 7
+
+
+@pytest.mark.usefixtures("no_pooler", "function")
+async def test_what_the_guard_lets_through_is_refused_by_the_server(
+    one: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with one.read() as session:
+        for statement in texts.WRITING_UNSEEN:
+            with pytest.raises(ReadOnlySession):
+                await session.fetch_all(sql(statement))
+
+    def let_all_pass(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(running, "refuse_write", let_all_pass)
+    async with one.read() as session:
+        for statement in texts.WRITING:
+            with pytest.raises(ReadOnlySession):
+                await session.fetch_all(sql(statement))
+    assert await stored(one) == 7
+
+
+@pytest.mark.parametrize("writing", [False, True])
+async def test_several_statements_in_one_text_are_refused_everywhere(one: Database, writing: bool) -> None:
+    for statement in texts.SEVERAL:
+        with pytest.raises(StatementRefused, match="Several statements in one text"):
+            async with one.transaction() if writing else one.read() as session:
+                await session.fetch_all(sql(statement))
+    assert await stored(one) == 7
+
+
+async def test_what_begins_or_ends_a_transaction_is_refused_and_the_unit_goes_on(one: Database) -> None:
+    async with one.read() as session:
+        for statement in texts.UNIT:
+            with pytest.raises(StatementRefused, match="begins and ends its transaction itself"):
+                await session.fetch_all(sql(statement))
+        assert await value(session, select(1)) == 1
+    async with one.transaction() as session:
+        for statement in texts.UNIT:
+            with pytest.raises(StatementRefused, match="begins and ends its transaction itself"):
+                await session.fetch_all(sql(statement))
+        await run(session, insert(probes).values(probe(2, value=1)))
+    assert await stored(one) == 8
+
+
+async def test_savepoints_by_text_are_as_good_as_others(one: Database) -> None:
+    async with one.transaction() as session:
+        for number, statement in enumerate(texts.RETURNING_TO_SAVEPOINT):
+            assert kind_of(statement).returns_to_savepoint, statement
+            await run(session, text("SAVEPOINT a"))
+            await run(session, insert(probes).values(probe(2, value=1)))
+            await run(session, text(statement))
+            await run(session, insert(probes).values(probe(10 + number, value=2)))
+            await run(session, text("RELEASE SAVEPOINT a"))
+    assert await stored(one) == 7 + 2 * len(texts.RETURNING_TO_SAVEPOINT)
+
+
+@pytest.mark.parametrize("statement", texts.STAYING)
+def test_what_stays_with_the_session_is_known(statement: str) -> None:
+    assert kind_of(statement).stays
+
+
+@pytest.mark.parametrize("statement", texts.NOT_STAYING)
+def test_what_goes_with_the_transaction_is_known(statement: str) -> None:
+    assert not kind_of(statement).stays

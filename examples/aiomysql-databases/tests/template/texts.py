@@ -1,0 +1,203 @@
+"""Texts of MySQL's and MariaDB's SQL by what they do: for test_statements.py and test_session_state.py.
+`probes` is the table of tests/probes.py. What one server does not know stands in a comment that the other one reads.
+"""
+
+from sqlalchemy import func, select
+from sqlalchemy.sql import ClauseElement
+
+_ISOLATION = "SELECT /*!80000 @@transaction_isolation */ /*M! @@tx_isolation */"
+
+READING = [
+    "SELECT 1",
+    "  select id from probes",
+    "SELECT 1;",
+    "SELECT 1 ; -- the end; of it",
+    "SELECT 1 ; # the end; of it",
+    "SELECT 1 /* ; */ ; /* ; */",
+    "-- DELETE FROM probes;\nSELECT 1",
+    "--\nSELECT 1",
+    "# it's; DELETE FROM probes;\nSELECT 1",
+    "/* DELETE FROM probes; */ SELECT 1",
+    "/* it's */ SELECT 1",
+    "/*!40000 SELECT */ 1",
+    "/*!SELECT*/ 1",
+    "SELECT 1 --1",
+    "(SELECT 1)",
+    "((SELECT 1) UNION (SELECT 2)) ORDER BY 1",
+    "/*!80019 TABLE probes */ /*M! VALUES (1) */",
+    "WITH a AS (SELECT 1 AS x) SELECT x FROM a",
+    "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a WHERE x < 3) SELECT x FROM a",
+    "SHOW TABLES",
+    "EXPLAIN SELECT 1",
+    "EXPLAIN /*!80018 ANALYZE */ SELECT 1",
+    "DESCRIBE probes",
+    "DESC probes",
+    "SELECT 'a; DELETE FROM probes'",
+    "SELECT 'it''s; DELETE FROM probes'",
+    r"SELECT 'it\'s; DELETE FROM probes', '\\'",
+    r'SELECT "it\"s; ""DELETE"" FROM probes", 1',
+    "SELECT _utf8mb4'; DELETE', b'1', x'1F'",
+    "SELECT 1 AS `a; ``INTO`` b`",
+    "SELECT replace('a', 'b', 'c'), insert('abc', 1, 1, 'd')",
+    "WITH a AS (SELECT replace('a', 'b', 'c') AS x, insert ('abc', 1, 1, 'd') AS y) SELECT x FROM a",
+    "SELECT temp.id AS temp FROM probes AS temp",
+    "WITH a AS (SELECT 1 AS `update`, 2 AS `into`) SELECT a.`update`, a.`into` FROM a",
+    "SELECT a.into_date, a.temporary FROM (SELECT 1 AS into_date, 2 AS temporary) AS a",
+    "SELECT @@sql_mode, @a",
+    "SELECT last_insert_id()",
+    "SELECT id FROM probes LOCK IN SHARE MODE",
+]
+
+WRITING = [
+    "INSERT INTO probes (id, name, value) VALUES (9, 'nine', 0)",
+    "INSERT probes (id, name, value) VALUES (9, 'nine', 0)",
+    "  update probes set value = 1",
+    "REPLACE probes (id, name, value) VALUES (9, 'nine', 0)",
+    "/* SELECT */ DELETE FROM probes",
+    "-- SELECT\nDELETE FROM probes",
+    "# SELECT\nDELETE FROM probes",
+    "/*! DELETE */ FROM probes",
+    "/*!40000 DELETE FROM probes */",
+    "/* ' */ DELETE FROM probes -- '",
+    "--\nDELETE FROM probes",
+    "/*!80000 WITH a AS (SELECT 1 AS x) */ UPDATE probes SET value = 1",
+    "/*!80000 WITH a AS (SELECT 1 AS x) */ DELETE FROM probes",
+    "/*!80000 WITH a AS (SELECT 1 AS x) */ UPDATE (probes) SET value = 1",
+    "INSERT INTO probes (id, name, value) WITH a AS (SELECT 1 AS x) SELECT 9, 'nine', x FROM a",
+    "CREATE TABLE made (x int)",
+    "CREATE TABLE made AS SELECT 1 AS x",
+    "TRUNCATE probes",
+    "DROP TABLE probes",
+]
+
+# What the servers do not refuse in a read-only transaction, or not for that reason.
+WRITING_BY_GUARD_ALONE = ["/*M! ANALYZE */ DELETE FROM probes", "SELECT 1 INTO OUTFILE 'made'"]
+
+# What writes as well, and cannot be told from its text.
+WRITING_UNSEEN = ["SELECT writing_function()"]
+WRITING_FUNCTION = """CREATE FUNCTION writing_function() RETURNS INT DETERMINISTIC MODIFIES SQL DATA
+    BEGIN DELETE FROM probes; RETURN 1; END"""
+DROP_WRITING_FUNCTION = "DROP FUNCTION writing_function"
+
+SEVERAL = [
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DELETE FROM probes",
+    "; SELECT 1; DELETE FROM probes",
+    "/* /* */ SELECT 1; DELETE FROM probes",
+    "SELECT 1 /*! ; DELETE FROM probes */",
+    "SELECT 1 /*M!100000 ; DELETE FROM probes */",
+    "SELECT 1 --1; DELETE FROM probes",
+    r"SELECT '\\'; DELETE FROM probes; -- '",
+    r'SELECT "\\"; DELETE FROM probes; -- "',
+    "SELECT 1 AS `a'`; DELETE FROM probes; -- '",
+    "SELECT 1 # it's\n; DELETE FROM probes; # '",
+    "BEGIN NOT ATOMIC DELETE FROM probes; END",
+]
+
+UNIT = [
+    "BEGIN",
+    "BEGIN WORK",
+    "START TRANSACTION",
+    "COMMIT",
+    "commit;",
+    "/* SELECT */ COMMIT",
+    "/*! COMMIT */",
+    "# SELECT\nCOMMIT",
+    "COMMIT AND CHAIN",
+    "ROLLBACK",
+    "ROLLBACK WORK AND CHAIN",
+    "XA START 'a'",
+]
+
+RETURNING_TO_SAVEPOINT = [
+    "ROLLBACK TO a",
+    "ROLLBACK TO SAVEPOINT a",
+    "/* SELECT */ rollback work to savepoint a",
+]
+
+STAYING = [
+    "SET SESSION sql_mode = ''",
+    "SET sql_mode = ''",
+    "/* a */ set @@session.sql_mode = ''",
+    "SET/* a */NAMES utf8mb4",
+    "SET LOCAL sql_mode = ''",  # which is SESSION here
+    "SET @a = 1",
+    "SET ROLE NONE",
+    "SET SESSION TRANSACTION READ ONLY",
+    "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+    "SELECT @a := 1",
+    "SELECT @`a` := 1",
+    "SELECT @a.b:=1",
+    "SELECT 1 INTO @a",
+    "USE mysql",
+    "PREPARE a FROM 'SELECT 1'",
+    "CREATE TEMPORARY TABLE a (x int)",
+    "CREATE OR REPLACE TEMPORARY TABLE a (x int)",
+    "CREATE /*! TEMPORARY */ TABLE a (x int)",
+    "SELECT GET_LOCK('a', 0)",
+    "SELECT get_lock ('a', 0)",
+    "SELECT LAST_INSERT_ID(5)",
+    "LOCK TABLES probes READ",
+    "FLUSH TABLES WITH READ LOCK",
+    "HANDLER probes OPEN",
+    "CALL a()",
+    "DO GET_LOCK('a', 0)",
+]
+
+# What goes with the transaction, or looks like what stays.
+NOT_STAYING = [
+    "SELECT @a, @@sql_mode",
+    "SELECT LAST_INSERT_ID( )",
+    "SET STATEMENT max_statement_time = 1 FOR SELECT 1",
+    "CREATE TABLE temporary_things (x int)",
+    "INSERT INTO temporary VALUES (1)",
+    "UPDATE probes SET value = 1",
+    "INSERT INTO probes SET id = 9",
+    "SELECT ':=', 'GET_LOCK(1)' -- USE mysql",
+]
+
+# For test_session_state.py: what changes the session, and how to see that.
+STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
+    "SET SESSION": (["SET SESSION sql_mode = ''"], "SELECT @@sql_mode"),
+    "SET LOCAL, which is SESSION": (["SET LOCAL sql_mode = ''"], "SELECT @@sql_mode"),
+    "SET without a word": (["SET time_zone = '+05:00'"], "SELECT @@time_zone"),
+    "SET NAMES": (["SET NAMES latin1"], "SELECT @@character_set_results"),
+    "a variable by SET": (["SET @made = 1"], "SELECT @made"),
+    "a variable by assignment": (["SELECT @made := 1"], "SELECT @made"),
+    "a variable by INTO": (["SELECT 1 INTO @made"], "SELECT @made"),
+    "a variable by DO": (["DO @made := 1"], "SELECT @made"),
+    "USE": (["USE mysql"], "SELECT DATABASE()"),
+    "GET_LOCK by text": (["SELECT GET_LOCK('made', 0)"], "SELECT IS_FREE_LOCK('made')"),
+    "GET_LOCK by func": ([select(func.get_lock("made", 0))], "SELECT IS_FREE_LOCK('made')"),
+    "CREATE TEMPORARY TABLE": (["CREATE TEMPORARY TABLE made (x int)"], "SELECT COUNT(*) FROM made"),
+    "PREPARE": (["PREPARE made FROM 'SELECT 1'"], "EXECUTE made"),
+    "LAST_INSERT_ID": (["SELECT LAST_INSERT_ID(4711)"], "SELECT LAST_INSERT_ID()"),
+    "SET SESSION TRANSACTION": (["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"], _ISOLATION),
+    "SET TRANSACTION": (["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], _ISOLATION),
+    "SET autocommit": (["SET autocommit = 0"], "SELECT @@autocommit"),
+    "LOCK TABLES": (["LOCK TABLES probes READ"], "SELECT COUNT(*) FROM numbered"),
+    "HANDLER": (["HANDLER probes OPEN AS made"], "HANDLER made READ FIRST"),
+}
+
+# What goes with the transaction.
+LOCAL: list[str | ClauseElement] = ["SELECT @made", "/*M! SET STATEMENT max_statement_time = 1 FOR */ SELECT 1"]
+
+# For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
+ENDING: dict[str, tuple[str | None, str, str | None]] = {
+    "a procedure that commits": ("CREATE PROCEDURE ending() COMMIT", "CALL ending()", "DROP PROCEDURE ending"),
+    "a procedure that rolls back": ("CREATE PROCEDURE ending() ROLLBACK", "CALL ending()", "DROP PROCEDURE ending"),
+    "a change of a table": (None, "ALTER TABLE numbered COMMENT = 'ending'", None),
+    "a lock of tables": (None, "LOCK TABLES probes WRITE", None),
+}
+
+# For tests/test_warm_pool.py: the table `changing`, and how a migration changes it.
+CREATE = "CREATE TABLE changing (id int PRIMARY KEY, x int NOT NULL, mood ENUM('glad', 'sad') NOT NULL DEFAULT 'glad')"
+DROP = "DROP TABLE changing"
+PLANS_GROW_OLD = False
+MIGRATIONS = {
+    "another type": "ALTER TABLE changing MODIFY x varchar(20) NOT NULL",
+    "a larger type": "ALTER TABLE changing MODIFY x double NOT NULL",
+    "one column more": "ALTER TABLE changing ADD COLUMN y int NOT NULL DEFAULT 0",
+    "an enum that is made anew": "ALTER TABLE changing MODIFY mood ENUM('calm', 'glad', 'sad') NOT NULL DEFAULT 'glad'",
+    "the table made anew": f"{DROP}; {CREATE}; INSERT INTO changing (id, x) VALUES (1, 7)",
+}

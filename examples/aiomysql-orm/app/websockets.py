@@ -1,0 +1,84 @@
+"""Errors over a WebSocket: until it is accepted they are answered as any request's, afterwards they close it, with a
+code, and with the title of the problem as the reason.
+
+So an exception handler answers both with a response, and need not know which of them it is.
+"""
+
+import json
+import logging
+from contextlib import suppress
+from contextvars import ContextVar
+from http import HTTPStatus
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import problem
+
+LONGEST_REASON = 123  # bytes: RFC 6455, sections 5.5 and 5.5.1
+
+# https://www.iana.org/assignments/websocket/websocket.xhtml
+POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
+
+_refused: ContextVar[bool] = ContextVar("refused", default=False)
+
+
+class WebSocketErrorsMiddleware:
+    """Plain ASGI. An exception without a handler closes too, and is raised again for the server to log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        logging.getLogger("uvicorn.error").addFilter(_no_error_of_the_server)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self.app(scope, receive, send)
+            return
+        accepted = ended = False
+        status = 0
+
+        async def send_or_close(message: Message) -> None:
+            nonlocal accepted, ended, status
+            kind = message["type"]
+            if accepted and kind == "websocket.http.response.start":
+                status = message["status"]
+                return
+            if accepted and kind == "websocket.http.response.body":
+                if ended:  # the rest of a long answer
+                    return
+                message = {
+                    "type": "websocket.close",
+                    "code": _code(status),
+                    "reason": _reason(message.get("body", b"")),
+                }
+            accepted = accepted or kind == "websocket.accept"
+            if kind == "websocket.http.response.start":
+                _refused.set(True)  # never reset: the server logs after us, in this context
+            ended = ended or message["type"] in ("websocket.close", "websocket.http.response.start")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_or_close)
+        except Exception:
+            if not ended:
+                with suppress(OSError):  # the client may be gone
+                    await problem(500)(scope, receive, send_or_close)
+            raise
+
+
+def _no_error_of_the_server(record: logging.LogRecord) -> bool:
+    """Not what uvicorn says of each handshake that was answered but not accepted: Kludex/uvicorn#3138."""
+    return not (_refused.get() and record.msg == "ASGI callable returned without completing handshake.")
+
+
+def _code(status: int) -> int:
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        return TRY_AGAIN_LATER
+    return INTERNAL_ERROR if status >= 500 else POLICY_VIOLATION
+
+
+def _reason(body: bytes) -> str:
+    try:
+        title = str(json.loads(body)["title"])
+    except (ValueError, LookupError, TypeError):  # not a problem document
+        return ""
+    return title.encode()[:LONGEST_REASON].decode(errors="ignore")

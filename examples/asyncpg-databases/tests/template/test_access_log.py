@@ -1,0 +1,233 @@
+"""One line for each request: its route, its status, what it cost in the database; none where none is wanted."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import BackgroundTasks, FastAPI, HTTPException
+from httpx import ASGITransport, AsyncClient
+from pydantic import ValidationError
+from sqlalchemy import select
+from starlette.responses import StreamingResponse
+from starlette.types import Message
+
+from app.access_log import CLIENT_GONE
+from app.database import CurrentDatabase, Database, ReadSession, WriteSession
+from app.logs import levels_of
+from app.main import create_app
+from app.settings import Settings
+from tests.statements import value
+from tests.template.test_overload import crowded as crowded
+from tests.template.test_overload import full
+from tests.template.test_traces import Served, serve
+
+FIELDS = ("method", "route", "status", "duration_ms", "database_ms", "statements")
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[dict[str, Any]]]:
+    """What was written for requests so far, each line once."""
+    caplog.set_level(logging.DEBUG, "app.requests")
+
+    def written() -> list[dict[str, Any]]:
+        records = [vars(record) for record in caplog.records if record.name == "app.requests"]
+        caplog.clear()
+        return records
+
+    return written
+
+
+@pytest.fixture
+async def asking(app: FastAPI) -> AsyncIterator[AsyncClient]:
+    """The service, with routes that do what is of interest here."""
+    inner = FastAPI()
+
+    @inner.get("/inner/{id}")
+    async def inside(id: int) -> None: ...
+
+    @app.get("/reads/{id}")
+    async def reads(id: int, session: ReadSession) -> None:
+        await asyncio.gather(value(session, select(1)), value(session, select(1)))
+
+    @app.post("/writes")
+    async def writes(session: WriteSession, later: BackgroundTasks, database: CurrentDatabase) -> None:
+        await value(session, select(1))
+        later.add_task(after, database)
+
+    async def after(database: Database) -> None:
+        async with database.read() as session:
+            await value(session, select(1))
+
+    @app.get("/refused")
+    async def refused() -> None:
+        raise HTTPException(418)
+
+    @app.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def rows() -> AsyncIterator[str]:
+            yield "a row"
+            raise RuntimeError
+
+        return StreamingResponse(rows())
+
+    app.mount("/mounted", inner)
+    async with AsyncClient(
+        transport=ASGITransport(app=app, raise_app_exceptions=False), base_url="http://test"
+    ) as client:
+        yield client
+
+
+async def test_a_line_says_the_route_the_status_and_what_the_request_cost(
+    asking: AsyncClient, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    await asking.get("/reads/4711?token=s3cret", headers={"X-Request-ID": "one"})
+    (line,) = lines()
+    assert [line[name] for name in ("method", "route", "status", "statements")] == ["GET", "/reads/{id}", 200, 2]
+    assert line["duration_ms"] > 0
+    assert line["database_ms"] > 0
+    assert "cut_off" not in line
+    assert "4711" not in str(line)
+    assert "s3cret" not in str(line)
+    assert (line["levelname"], line["message"].startswith("GET /reads/{id} 200 in ")) == ("INFO", True)
+
+
+async def test_what_is_done_after_the_answer_is_not_counted(
+    asking: AsyncClient, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    await asking.post("/writes")
+    (line,) = lines()
+    assert (line["status"], line["statements"]) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "route", "status", "level"),
+    [
+        ("/refused", "/refused", 418, "INFO"),
+        ("/reads/x", "/reads/{id}", 422, "INFO"),
+        ("/nowhere", None, 404, "INFO"),
+        ("/crash", "/crash", 500, "WARNING"),
+        ("/mounted/inner/7", "/mounted/inner/{id}", 200, "INFO"),
+        ("/mounted/nowhere", "/mounted", 404, "INFO"),
+        ("/health/live", "/health/live", 200, "DEBUG"),
+        ("/health/nowhere", None, 404, "INFO"),
+        ("/metrics", "/metrics", 200, "DEBUG"),
+    ],
+)
+async def test_each_answer_has_one_line_and_that_of_a_healthy_probe_is_for_debugging(
+    path: str,
+    route: str | None,
+    status: int,
+    level: str,
+    asking: AsyncClient,
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    response = await asking.get(path)
+    (line,) = lines()
+    assert response.status_code == status
+    assert (line["route"], line["status"], line["levelname"], "cut_off" in line) == (route, status, level, False)
+
+
+async def test_the_path_where_a_proxy_has_put_the_service_is_no_part_of_a_route(
+    app: FastAPI, asking: AsyncClient, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    transport = ASGITransport(app=app, root_path="/behind/a/proxy")
+    async with AsyncClient(transport=transport, base_url="http://test/behind/a/proxy") as client:
+        for path in ("/reads/7", "/mounted/inner/7", "/health/live"):
+            assert (await client.get(path)).status_code == 200
+    written = [(line["route"], line["levelname"]) for line in lines()]
+    assert written == [("/reads/{id}", "INFO"), ("/mounted/inner/{id}", "INFO"), ("/health/live", "DEBUG")]
+
+
+async def test_a_request_that_is_refused_because_of_overload_has_its_line(
+    client: AsyncClient, crowded: Database, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    async with full(crowded):
+        assert (await client.get("/x")).status_code == 503
+    (line,) = lines()
+    assert (line["status"], line["route"], line["statements"], line["levelname"]) == (503, None, 0, "WARNING")
+
+
+async def test_an_answer_that_breaks_off_is_said_to_be_cut_off(
+    asking: AsyncClient, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    assert (await asking.get("/stream")).status_code == 200
+    (line,) = lines()
+    assert (line["status"], line["cut_off"], line["message"].endswith(", cut off")) == (200, True, True)
+
+
+async def test_a_request_that_is_cancelled_has_the_number_of_a_client_that_has_gone(
+    settings: Settings, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    app, waiting = create_app(settings), asyncio.Event()
+
+    @app.get("/waits")
+    async def waits() -> None:
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/waits", "headers": [], "query_string": b"", "root_path": ""}
+    request = asyncio.create_task(app(scope, receive, send))
+    await waiting.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    (line,) = lines()
+    assert (line["route"], line["status"], line["cut_off"]) == ("/waits", CLIENT_GONE, True)
+
+
+def test_a_served_request_is_a_line_of_json_and_the_server_writes_none_beside_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with serve(settings, tmp_path) as process:
+        served = Served(process)
+        assert served.ask("GET", "/nothing").status == 200
+        assert served.ask("GET", "/health/live").status == 200
+        process.terminate()
+        process.exit_code()
+    (line,) = [json.loads(line) for line in process.output.splitlines() if "/nothing" in line]
+    assert line.keys() == {"time", "level", "name", "message", "request_id", *FIELDS}
+    assert (line["name"], line["level"], line["request_id"]) == ("app.requests", "INFO", "none")
+    assert line["time"].endswith("+00:00")
+    assert "/health/live" not in process.output
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown", "hidden"),
+    [
+        ("WARNING", ["GET /crash 500"], ["GET /nothing", "GET /health/live"]),
+        ("warning, app.requests = DEBUG", ["GET /crash 500", "GET /nothing", "GET /health/live"], []),
+        ("DEBUG,app.requests=ERROR", ["Exception in ASGI"], ["GET /crash 500", "GET /nothing"]),
+    ],
+)
+def test_levels_are_set_for_all_or_for_single_loggers(
+    levels: str, shown: list[str], hidden: list[str], settings: Settings, tmp_path: Path
+) -> None:
+    with serve(settings, tmp_path, LOG_LEVEL=levels) as process:
+        served = Served(process)
+        for path in ("/crash", "/nothing", "/health/live"):
+            served.ask("GET", path)
+        process.terminate()
+        process.exit_code()
+    assert [text for text in shown if text not in process.output] == []
+    assert [text for text in hidden if text in process.output] == []
+
+
+@pytest.mark.parametrize("levels", ["LOUD", "", "httpx=WARNING", "INFO,httpx", "INFO,=DEBUG,httpx=5"])
+def test_a_level_that_is_none_is_refused_with_a_sentence(levels: str, settings: Settings) -> None:
+    with pytest.raises(ValueError, match=r"^give one of DEBUG, INFO, .* as in INFO,httpx=WARNING$"):
+        levels_of(levels)
+    with pytest.raises(ValidationError, match="INFO,httpx=WARNING"):
+        Settings(_env_file=None, database=settings.database, log_level=levels)

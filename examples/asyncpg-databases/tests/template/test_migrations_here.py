@@ -1,0 +1,175 @@
+"""Migrations on PostgreSQL: types and partitions beside the tables, no time limits, and what squawk says of them."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import ARRAY, BigInteger, Column, Enum, MetaData, Table
+
+from app import models
+from app.database import driver
+from app.database import metadata as service_metadata
+from app.settings import DatabaseSettings
+from migrations import lint as migrations_lint
+from tests.template.migrating import ROOT, Scripts, empty_database
+
+LIMITS = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> None:
+    """Alembic reads its scripts inside the loop that serves nothing but the migration."""
+
+
+@pytest.fixture
+def database(worker_id: str) -> Iterator[DatabaseSettings]:
+    with empty_database(f"{worker_id}_here") as database:
+        yield database
+
+
+@pytest.fixture
+def scripts(database: DatabaseSettings, tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path, database)
+
+
+@pytest.fixture
+def metadata(monkeypatch: pytest.MonkeyPatch) -> MetaData:
+    """What app/models.py declares, here nothing yet."""
+    metadata = MetaData(naming_convention=service_metadata.naming_convention)
+    monkeypatch.setattr(models, "metadata", metadata)
+    return metadata
+
+
+def ask(database: DatabaseSettings, *statements: str) -> Any:
+    """The value of the last one."""
+
+    async def run() -> Any:
+        connection = await driver.connect(database.target, database, read_only=False)
+        try:
+            return [await driver.scalar(connection, statement) for statement in statements][-1]
+        finally:
+            await driver.close(connection)
+
+    return asyncio.run(run())
+
+
+def test_a_type_comes_and_goes_with_its_first_column(
+    scripts: Scripts, metadata: MetaData, database: DatabaseSettings
+) -> None:
+    types = "SELECT string_agg(typname, ' ' ORDER BY typname) FROM pg_type WHERE typtype = 'e'"
+    orders = Table("orders", metadata, Column("id", BigInteger, primary_key=True))
+    orders.append_column(Column("states", ARRAY(Enum("new", "it's: paid", name="state"))))
+    first = "".join(scripts.generate("orders"))
+    assert first.count("CREATE TYPE state") == 1
+    scripts.upgrade()
+    scripts.check()
+    orders.append_column(Column("first", Enum("new", "it's: paid", name="state")))
+    orders.append_column(Column("colour", Enum("red", name="Colour")))
+    second = "".join(scripts.generate("colour"))
+    assert "TYPE state" not in second
+    scripts.upgrade()
+    scripts.check()
+    assert ask(database, types) == "Colour state"
+    scripts.downgrade(scripts.revisions()[0])
+    assert ask(database, types) == "state"
+    scripts.downgrade()
+    assert ask(database, types) is None
+    scripts.upgrade()
+
+
+def test_partitions_are_not_dropped(scripts: Scripts, metadata: MetaData, database: DatabaseSettings) -> None:
+    Table("orders", metadata, Column("id", BigInteger, primary_key=True), postgresql_partition_by="RANGE (id)")
+    old = Table("old", metadata, Column("id", BigInteger, primary_key=True))
+    scripts.generate("orders")
+    scripts.upgrade()
+    ask(
+        database,
+        "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (1) TO (9)",
+        "ALTER TABLE orders ATTACH PARTITION old FOR VALUES FROM (10) TO (19)",
+    )
+    metadata.remove(old)  # which a migration made, and which is a partition now
+    scripts.check()
+
+
+def test_no_limit_of_the_server_holds_for_a_migration(scripts: Scripts, database: DatabaseSettings) -> None:
+    known = [name for name in LIMITS if ask(database, f"SELECT 1 FROM pg_settings WHERE name = '{name}'")]
+    for name in (*known, "lock_timeout"):
+        ask(database, f'ALTER DATABASE "{database.target.database}" SET {name} = 100000')
+    seen = "SELECT name, setting FROM pg_settings WHERE name LIKE '%timeout'"
+    scripts.write("first", f'op.execute("CREATE TABLE seen AS {seen}"), op.execute("SELECT pg_sleep(0)")')
+    concurrently = 'op.execute("CREATE INDEX CONCURRENTLY names ON seen (name)")'
+    block = f'with op.get_context().autocommit_block(): op.execute("INSERT INTO seen {seen}"), {concurrently}'
+    scripts.write("second", block, after="first")
+    scripts.write("third", f'op.execute("INSERT INTO seen {seen}")', after="second")
+    scripts.upgrade()
+    wrong = "SELECT count(*) FROM seen WHERE name = ANY (string_to_array('{}', ' ')) AND setting <> '0'"
+    assert ask(database, wrong.format(" ".join(known))) == 0
+    locks = "SELECT string_agg(setting, ' ') FROM seen WHERE name = 'lock_timeout'"
+    assert ask(database, locks) == "1000 0 1000"  # nobody waits behind an index that is made concurrently
+
+
+def test_an_index_that_is_made_concurrently_waits_for_others_as_long_as_it_takes(
+    scripts: Scripts, database: DatabaseSettings
+) -> None:
+    scripts.write("first", 'op.execute("CREATE TABLE orders (id int)")')
+    index = 'op.create_index("ix", "orders", ["id"], postgresql_concurrently=True)'
+    scripts.write("second", f"with op.get_context().autocommit_block(): {index}", after="first")
+    scripts.upgrade("first")
+
+    async def while_the_table_is_written() -> None:
+        writer = await driver.connect(database.target, database, read_only=False)
+        observer = await driver.connect(database.target, database, read_only=False)
+        await driver.begin(writer, "READ COMMITTED")
+        await driver.scalar(writer, "INSERT INTO orders VALUES (1)")
+        upgrade = asyncio.create_task(asyncio.to_thread(scripts.upgrade))
+        waited = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONC%'"
+        longer = f"{waited} AND clock_timestamp() - query_start > interval '1.5 s'"  # than a lock may take
+        while not await driver.scalar(observer, longer) and not upgrade.done():
+            await asyncio.sleep(0.05)
+        assert not upgrade.done()
+        await driver.rollback(writer)
+        await upgrade
+        await driver.close(writer)
+        await driver.close(observer)
+
+    asyncio.run(while_the_table_is_written())
+    assert ask(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass")
+
+
+@pytest.fixture
+def lint(scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What `make check` says of them; nothing when it is content."""
+    shutil.copy(ROOT / "alembic.ini", scripts.folder.parent)
+    monkeypatch.chdir(scripts.folder.parent)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+    def run() -> str:
+        capfd.readouterr()
+        code = migrations_lint.main()
+        said = capfd.readouterr().out
+        return said if code else ""
+
+    return run
+
+
+def test_a_new_migration_that_would_lock_a_table_for_long_fails_the_check(
+    scripts: Scripts, metadata: MetaData, lint: Callable[[], str]
+) -> None:
+    orders = Table("orders", metadata, Column("id", BigInteger, primary_key=True), Column("code", BigInteger))
+    scripts.generate("orders")
+    assert lint() == ""
+    scripts.upgrade()
+    orders.append_column(Column("note", BigInteger, index=True))
+    scripts.generate("note")
+    assert "require-concurrent-index-creation" in lint()
+    path = next(path for path in (scripts.folder / "versions").glob("*_note.py"))
+    text, mark = path.read_text(), "squawk_ignore: tuple[str, ...] = ()"
+    path.write_text(text.replace(mark, "squawk_ignore = ('require-concurrent-index-creation',)"))
+    assert lint() == ""
+    path.write_text(text.replace(mark, ""))  # one from before there was a check
+    assert lint() == ""

@@ -1,0 +1,255 @@
+"""Texts of PostgreSQL's SQL by what they do: for test_statements.py and test_session_state.py. `probes` is
+the table of tests/probes.py.
+"""
+
+from sqlalchemy import func, select, true
+from sqlalchemy.sql import ClauseElement
+
+_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+
+READING = [
+    "SELECT 1",
+    "  select id from probes",
+    "SELECT 1;",
+    "SELECT 1 ; -- the end; of it",
+    "SELECT 1 /* ; */ ; /* ; */",
+    "-- DELETE FROM probes;\nSELECT 1",
+    "/* DELETE FROM probes; */ SELECT 1",
+    "/* one /* two; /* three */ */ DELETE */ SELECT 1",
+    "/* it's */ SELECT 1",
+    "(SELECT 1)",
+    "((SELECT 1) UNION (SELECT 2)) ORDER BY 1",
+    "VALUES (1), (2)",
+    "TABLE probes",
+    "WITH a AS (SELECT 1 AS x) SELECT x FROM a",
+    "WITH RECURSIVE a AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM a WHERE x < 3) SELECT x FROM a",
+    "SHOW search_path",
+    "EXPLAIN SELECT 1",
+    "EXPLAIN ANALYZE SELECT 1",
+    "EXPLAIN (ANALYZE, COSTS OFF) SELECT 1",
+    "EXPLAIN DELETE FROM probes",
+    "SELECT 'a; DELETE FROM probes'",
+    "SELECT 'it''s; DELETE FROM probes'",
+    r"SELECT '\', '; DELETE FROM probes'",
+    r"SELECT E'it\'s; DELETE FROM probes', e'\\'",
+    r"SELECT name'\', '; DELETE FROM probes'",
+    "SELECT U&'; DELETE' AS a, B'1', X'1F'",
+    "SELECT $$; DELETE FROM probes$$",
+    "SELECT $a$ $$; $b$ DELETE FROM probes $a$",
+    'SELECT 1 AS "a; ""INTO"" b"',
+    "SELECT 1 AS a$b$c",
+    "SELECT replace('a', 'b', 'c')",
+    "WITH a AS (SELECT replace('a', 'b', 'c') AS x) SELECT x FROM a",
+    "SELECT temp.id AS temp FROM probes AS temp",
+    "SELECT count(update), count(a.delete) FROM (SELECT 1 AS update, 2 AS delete) AS a",
+    'WITH a AS (SELECT 1 AS update, 2 AS "into") SELECT a.update, a.into FROM a',
+    "SELECT a.into_date, a.temporary FROM (SELECT 1 AS into_date, 2 AS temporary) AS a",
+    "WITH tokens AS (SELECT 1 AS refresh) SELECT max(refresh) FROM tokens",
+    "SELECT set_config FROM (SELECT 1 AS set_config, 2 AS setseed) AS a",
+    "SELECT current_setting('search_path')",
+]
+
+WRITING = [
+    "INSERT INTO probes (id, name, value) VALUES (9, 'nine', 0)",
+    "  update probes set value = 1",
+    "/* SELECT */ DELETE FROM probes",
+    "-- SELECT\nDELETE FROM probes",
+    "/* /* */ SELECT */ DELETE FROM probes",
+    "/* ' */ DELETE FROM probes -- '",
+    "WITH a AS (DELETE FROM probes RETURNING id) SELECT id FROM a",
+    "WITH a AS (UPDATE probes SET value = 1 RETURNING id) SELECT id FROM a",
+    "WITH a AS (INSERT INTO probes (id, name, value) VALUES (9, 'nine', 0) RETURNING id) SELECT id FROM a",
+    "WITH a AS (SELECT 1 AS x) UPDATE probes SET value = 1",
+    "WITH a AS (SELECT 1 AS x) DELETE FROM probes",
+    "WITH a AS (SELECT 1 AS x) INSERT INTO probes (id, name, value) SELECT 9, 'nine', x FROM a",
+    "EXPLAIN ANALYZE DELETE FROM probes",
+    "EXPLAIN (VERBOSE, ANALYZE) UPDATE probes SET value = 1",
+    "EXPLAIN ANALYZE WITH a AS (DELETE FROM probes RETURNING id) SELECT id FROM a",
+    "SELECT 1 AS x INTO made",
+    "SELECT id INTO TABLE made FROM probes",
+    "CREATE TABLE made (x int)",
+    "CREATE TABLE made AS SELECT 1 AS x",
+    "TRUNCATE probes",
+    "DROP TABLE probes",
+    "GRANT SELECT ON probes TO PUBLIC",
+    "COMMENT ON TABLE probes IS 'a comment'",
+]
+
+# What the server does not refuse in a read-only transaction, or not before version 15.
+WRITING_BY_GUARD_ALONE = [
+    "EXPLAIN ANALYZE CREATE TABLE made AS SELECT 1 AS x",
+    "EXPLAIN (ANALYZE) CREATE TABLE made AS SELECT 1 AS x",
+    "EXPLAIN ANALYZE REFRESH MATERIALIZED VIEW made",
+    "MERGE INTO probes USING (SELECT 1 AS x) AS a ON false WHEN MATCHED THEN DELETE",
+]
+
+# What writes as well, and cannot be told from its text.
+WRITING_UNSEEN = [
+    "SELECT id FROM probes FOR UPDATE",
+    "WITH a AS (SELECT id FROM probes FOR NO KEY UPDATE) SELECT id FROM a",
+    "SELECT nextval(pg_get_serial_sequence('numbered', 'id'))",
+    "SELECT writing_function()",
+]
+WRITING_FUNCTION = """CREATE OR REPLACE FUNCTION writing_function() RETURNS int LANGUAGE sql
+    AS 'DELETE FROM probes; SELECT 1'"""
+DROP_WRITING_FUNCTION = "DROP FUNCTION writing_function()"
+
+SEVERAL = [
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DELETE FROM probes",
+    "; SELECT 1; DELETE FROM probes",
+    "/* /* */ */ SELECT 1; DELETE FROM probes",
+    r"SELECT '\'; DELETE FROM probes; --'",
+    r"SELECT E'\''; DELETE FROM probes; --'",
+    r"SELECT name'\'; DELETE FROM probes; --'",
+    "SELECT 1 AS a$b$; DELETE FROM probes; SELECT 2 AS a$b$",
+    "SELECT $1$; DELETE FROM probes; SELECT $1$",
+    "SELECT $$a$$; DELETE FROM probes",
+    "SELECT 1 AS \"a'\"; DELETE FROM probes; --'",
+    "SET LOCAL statement_timeout = 1; SET ROLE postgres",
+]
+
+UNIT = [
+    "BEGIN",
+    "BEGIN ISOLATION LEVEL SERIALIZABLE",
+    "START TRANSACTION",
+    "COMMIT",
+    "commit;",
+    "/* SELECT */ COMMIT",
+    "-- SELECT\nCOMMIT",
+    "COMMIT AND CHAIN",
+    "END",
+    "ABORT",
+    "ROLLBACK",
+    "ROLLBACK AND CHAIN",
+    "COMMIT PREPARED 'a'",
+    "ROLLBACK PREPARED 'a'",
+    "PREPARE TRANSACTION 'a'",
+]
+
+RETURNING_TO_SAVEPOINT = [
+    "ROLLBACK TO a",
+    "ROLLBACK TO SAVEPOINT a",
+    "/* SELECT */ rollback work to savepoint a",
+    "ROLLBACK TRANSACTION TO a",
+]
+
+STAYING = [
+    "SET search_path = a",
+    'SET "search_path" = a',
+    "/* LOCAL */ set session search_path = a",
+    "SET/* a */ROLE a",
+    "SET SESSION AUTHORIZATION a",
+    "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "SET TIME ZONE 'UTC'",
+    "RESET ALL",
+    "DISCARD ALL",
+    "LISTEN a",
+    "PREPARE a AS SELECT 1",
+    "DECLARE a CURSOR WITH HOLD FOR SELECT 1",
+    "CREATE TEMP TABLE a (x int)",
+    "CREATE TEMPORARY TABLE a (x int) ON COMMIT DELETE ROWS",
+    "CREATE LOCAL TEMP TABLE a (x int)",
+    "CREATE /* a */ TEMP TABLE a AS SELECT 'ON COMMIT DROP'",
+    "CREATE OR REPLACE TEMP VIEW a AS SELECT 1",
+    "CREATE TEMP SEQUENCE a",
+    "CREATE TABLE pg_temp.a (x int)",
+    "SELECT 1 AS x INTO TEMP a",
+    "SELECT 1 AS x INTO TEMPORARY TABLE a",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_catalog.pg_try_advisory_lock_shared(1)",
+    "SELECT setseed(0.5)",
+    "SELECT set_config('a.b', 'c', false)",
+    "SELECT set_config('a.b', 'c', false), set_config('a.c', 'd', true)",
+    "CALL a()",
+    "DO 'BEGIN END'",
+]
+
+# What goes with the transaction, or looks like what stays.
+NOT_STAYING = [
+    "SET LOCAL search_path = a",
+    "SET LOCAL ROLE a",
+    "SET TRANSACTION READ ONLY",
+    "SET CONSTRAINTS ALL DEFERRED",
+    "SELECT set_config('a.b', 'c', true)",
+    "SELECT set_config('a.b', lower('C'), TRUE )",
+    "SELECT pg_advisory_xact_lock(1)",
+    "CREATE TEMP TABLE a (x int) ON COMMIT DROP",
+    "CREATE TEMPORARY TABLE a ON COMMIT DROP AS SELECT 1 AS x",
+    "DECLARE a CURSOR FOR SELECT 1",
+    "CREATE TABLE temp (x int)",
+    "INSERT INTO temp VALUES (1)",
+    "WITH a AS (SELECT 1) INSERT INTO temp SELECT 1",
+    "UPDATE settings SET reset = 1",
+    "SELECT 'SET ROLE a', 'pg_advisory_lock(1)' -- setseed(1)",
+]
+
+# For test_session_state.py: what changes the session, and how to see that.
+STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
+    "SET": (["SET statement_timeout = 12345"], "SHOW statement_timeout"),
+    "search_path": (["SET SESSION search_path = pg_temp, public"], "SHOW search_path"),
+    "set_config by text": (["SELECT set_config('app.made', '1', false)"], "SELECT current_setting('app.made', true)"),
+    "set_config by func": (
+        [select(func.set_config("search_path", "pg_temp", False))],
+        "SELECT current_setting('search_path')",
+    ),
+    "set_config in a block": (
+        ["DO $$BEGIN PERFORM set_config('app.made', '1', false); END$$"],
+        "SELECT current_setting('app.made', true)",
+    ),
+    "SET ROLE": (["SET ROLE pg_monitor"], "SELECT current_user"),
+    "SET SESSION AUTHORIZATION": (["SET SESSION AUTHORIZATION pg_monitor"], "SELECT session_user"),
+    "CREATE TEMP TABLE": (["CREATE TEMP TABLE made (x int)"], "SELECT to_regclass('made') IS NULL"),
+    "CREATE TEMP VIEW": (["CREATE OR REPLACE TEMP VIEW made AS SELECT 1"], "SELECT to_regclass('made') IS NULL"),
+    "SELECT INTO TEMP": (["SELECT 1 AS x INTO TEMP made"], "SELECT to_regclass('made') IS NULL"),
+    "pg_temp": (["CREATE TABLE pg_temp.made (x int)"], "SELECT to_regclass('made') IS NULL"),
+    "pg_advisory_lock by text": (["SELECT pg_advisory_lock(4711)"], _LOCKS),
+    "pg_advisory_lock by func": ([select(func.pg_try_advisory_lock_shared(4711))], _LOCKS),
+    "LISTEN": (["LISTEN made"], "SELECT count(*) FROM pg_listening_channels()"),
+    "PREPARE": (["PREPARE made AS SELECT 1"], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'made'"),
+    "WITH HOLD": (
+        ["DECLARE made CURSOR WITH HOLD FOR SELECT 1"],
+        "SELECT count(*) FROM pg_cursors WHERE name = 'made'",
+    ),
+    "SET SESSION CHARACTERISTICS": (
+        ["SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE"],
+        "SHOW default_transaction_isolation",
+    ),
+}
+
+# What goes with the transaction.
+LOCAL: list[str | ClauseElement] = [
+    "SET LOCAL statement_timeout = 12345",
+    "SET LOCAL ROLE pg_monitor",
+    select(func.set_config("app.tenant", "7", True)),
+    "SET CONSTRAINTS ALL DEFERRED",
+    "SELECT set_config('app.made', '1', true)",
+    select(func.set_config("app.made", "1", true())),
+    "CREATE TEMP TABLE made (x int) ON COMMIT DROP",
+    "SELECT pg_advisory_xact_lock(4711)",
+]
+
+# For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
+ENDING: dict[str, tuple[str | None, str, str | None]] = {
+    "a block that commits": (None, "DO $$BEGIN COMMIT; END$$", None),
+    "a block that rolls back": (None, "DO $$BEGIN ROLLBACK; END$$", None),
+    "a procedure that commits": (
+        "CREATE OR REPLACE PROCEDURE ending() LANGUAGE plpgsql AS $$BEGIN COMMIT; END$$",
+        "CALL ending()",
+        "DROP PROCEDURE ending",
+    ),
+}
+
+# For tests/test_warm_pool.py: the table `changing`, and how a migration changes it.
+_MOODS = "ALTER TABLE changing DROP COLUMN mood; DROP TYPE mood; CREATE TYPE mood AS ENUM ('calm', 'glad', 'sad')"
+CREATE = """CREATE TYPE mood AS ENUM ('glad', 'sad');
+    CREATE TABLE changing (id int PRIMARY KEY, x int NOT NULL, mood mood NOT NULL DEFAULT 'glad')"""
+DROP = "DROP TABLE changing; DROP TYPE mood"
+PLANS_GROW_OLD = True
+MIGRATIONS = {
+    "another type": "ALTER TABLE changing ALTER COLUMN x TYPE text",
+    "a larger type": "ALTER TABLE changing ALTER COLUMN x TYPE double precision",
+    "one column more": "ALTER TABLE changing ADD COLUMN y int NOT NULL DEFAULT 0",
+    "an enum that is made anew": f"{_MOODS}; ALTER TABLE changing ADD COLUMN mood mood NOT NULL DEFAULT 'glad'",
+    "the table made anew": f"{DROP}; {CREATE}; INSERT INTO changing VALUES (1, 7)",
+}

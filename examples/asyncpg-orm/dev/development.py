@@ -1,0 +1,65 @@
+"""The database that development works on: the one of `DATABASE_URL`, else the one that `make dev` keeps in .dev/.
+
+Its server runs while `make dev` does; without it a command starts it, and stops it at its end.
+"""
+
+import asyncio
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from app.settings import DatabaseSettings, load_settings
+from dev import databases, server
+
+DATA = server.PROJECT / ".dev"
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """To the end of the block it is in DATABASE_URL, and answers. Raises ServerError where there is none yet."""
+    if _is_given():
+        yield
+    elif url := server.running(DATA):
+        _use(url)
+        yield
+    elif (DATA / "port").exists():
+        with own_server():
+            yield
+    else:  # not a new one: who forgot DATABASE_URL would work on an empty database, and never know
+        raise server.ServerError("There is no database yet: start `make dev` in another terminal, or set DATABASE_URL.")
+
+
+@contextmanager
+def own_server() -> Iterator[None]:
+    """To the end of the block the server of .dev/ runs, and its database is in DATABASE_URL. Raises ServerError."""
+    with server.start(DATA) as started:
+        _use(started.url)
+        asyncio.run(databases.create(os.environ["DATABASE_URL"]))
+        yield
+
+
+def where() -> str:
+    """The URL in use, without the password. Raises InvalidSettings."""
+    settings = load_settings().database
+    target, scheme = settings.target, settings.url.get_secret_value().partition(":")[0]
+    user = f"{quote(target.user)}@" if target.user else ""
+    return f"{scheme}://{user}{target.where}/{target.database}"
+
+
+def _is_given() -> bool:
+    """Whether the environment or .env has a DATABASE_URL, whatever is wrong with it."""
+    try:
+        DatabaseSettings()
+    except ValidationError as error:
+        return ("missing", ("url",)) not in [(problem["type"], problem["loc"]) for problem in error.errors()]
+    return True
+
+
+def _use(url: str) -> None:
+    with (server.PROJECT / "pyproject.toml").open("rb") as file:
+        name = tomllib.load(file)["project"]["name"]
+    os.environ["DATABASE_URL"] = f"{url.rpartition('/')[0]}/{name}"
