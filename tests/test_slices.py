@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 SLICE = Path(__file__).parent / "slice"
 WIDTHS = {"asyncpg-orm": 88, "asyncpg-databases": 100, "aiomysql-orm": 140, "aiomysql-databases": 100}
-SERVERS = {"asyncpg": ["PostgreSQL"], "aiomysql": ["MariaDB", "MySQL"]}
-RUNS = [(combination, server) for combination in COMBINATIONS for server in SERVERS[combination["driver"]]]
+SERVERS = {"asyncpg-orm": "PostgreSQL", "asyncpg-databases": "PostgreSQL", "aiomysql-orm": "MySQL"}
+RUNS = [(combination, SERVERS.get(combination_id(combination), "MariaDB")) for combination in COMBINATIONS]
 
 
 def block(service: Path, heading: str) -> str:
