@@ -9,6 +9,8 @@ import pytest
 from harness import COMBINATIONS, NAME, combination_id, copy_template, render
 from releases import clone_with_releases
 
+collect_ignore = ["beside", "clients", "slice"]  # what a team or a client writes, run where it is put
+
 COLUMNS = ("lint", "types", "boot", "tests", "seconds")
 
 
