@@ -8,6 +8,8 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 import asyncio
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 
 from alembic import context
 from alembic.util import CommandError
@@ -41,9 +43,19 @@ def main() -> None:
             context.run_migrations()
         return
     try:
-        asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
+        with _development() if settings is None else nullcontext():
+            asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
     except (InvalidSettings, CannotConnect) as error:
         raise SystemExit(str(error)) from None
+
+
+def _development() -> AbstractContextManager[None]:
+    """The database of `make dev`, where that keeps one on this machine and no other one is named."""
+    if find_spec("dev") is None:
+        return nullcontext()
+    from dev.development import DATA, database
+
+    return database() if (DATA / "port").exists() else nullcontext()
 
 
 async def _migrate(settings: DatabaseSettings) -> None:

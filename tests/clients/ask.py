@@ -13,13 +13,13 @@ from client.api.developers import (
 )
 from client.api.health import ready
 from client.models import (
+    Alive,
     BulkCreated,
     ConflictProblem,
     Developer,
     DeveloperCreate,
     DeveloperPage,
     DeveloperPatch,
-    HealthStatus,
     InvalidRequestProblem,
     Problem,
 )
@@ -62,5 +62,5 @@ assert remove_developer.sync_detailed(client=client, id=made.id).status_code == 
 gone = read_developer.sync(client=client, id=made.id)
 assert isinstance(gone, Problem), gone
 assert (gone.status, gone.type_) == (404, "about:blank")
-assert isinstance(ready.sync(client=client), HealthStatus)
+assert isinstance(ready.sync(client=client), Alive)
 print("asked")
