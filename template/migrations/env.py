@@ -7,8 +7,10 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 
 import asyncio
 import logging
+import os
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
 from alembic import context
@@ -49,13 +51,20 @@ def main() -> None:
         raise SystemExit(str(error)) from None
 
 
-def _development() -> AbstractContextManager[None]:
-    """The database of `make dev`, where that keeps one on this machine and no other one is named."""
-    if find_spec("dev") is None:
-        return nullcontext()
+@contextmanager
+def _development() -> Iterator[None]:
+    """On the database of `make dev`, where that keeps one on this machine and no other one is named."""
+    if "DATABASE_URL" in os.environ or find_spec("dev") is None:
+        yield
+        return
     from dev.development import DATA, database
+    from dev.server import ServerError
 
-    return database() if (DATA / "port").exists() else nullcontext()
+    try:
+        with database() if (DATA / "port").exists() else nullcontext():
+            yield
+    except ServerError as error:
+        raise SystemExit(str(error)) from None
 
 
 async def _migrate(settings: DatabaseSettings) -> None:

@@ -13,7 +13,6 @@ from client.api.developers import (
 )
 from client.api.health import ready
 from client.models import (
-    Alive,
     BulkCreated,
     ConflictProblem,
     Developer,
@@ -22,6 +21,7 @@ from client.models import (
     DeveloperPatch,
     InvalidRequestProblem,
     Problem,
+    Ready,
 )
 from client.models.create_developers_on_conflict import CreateDevelopersOnConflict
 
@@ -62,5 +62,5 @@ assert remove_developer.sync_detailed(client=client, id=made.id).status_code == 
 gone = read_developer.sync(client=client, id=made.id)
 assert isinstance(gone, Problem), gone
 assert (gone.status, gone.type_) == (404, "about:blank")
-assert isinstance(ready.sync(client=client), Alive)
+assert isinstance(ready.sync(client=client), Ready)
 print("asked")

@@ -29,7 +29,7 @@ class Description:
         self.session = session
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, max_body_size=5_000_000)
 async def add_picture(
     picture: UploadFile, about: Annotated[Description, Depends()], user: CurrentUser, session: WriteSession
 ) -> dict[str, object]:
