@@ -5,51 +5,19 @@ A value that cannot be used stops the start with one sentence that names the var
 
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from app.database.options import IsolationLevel
 from app.database.password import PasswordSource, in_file
 from app.database.target import Target
-from app.logs import levels_of
+from app.setting_types import DatabaseUrl, LogLevels, NeverOrSeconds, ReadableFile
 from app.url import parse_url
 
-
-def _usable_url(url: SecretStr) -> SecretStr:
-    target = parse_url(url.get_secret_value())
-    try:
-        target.ssl_context()
-    except OSError:
-        raise ValueError("a file with a certificate or a key that the URL names cannot be used") from None
-    return url
-
-
-def _readable(file: Path) -> Path:
-    try:
-        in_file(file)()
-    except (OSError, UnicodeDecodeError):
-        raise ValueError("there is no text file of this name that can be read") from None
-    return file
-
-
-def _never_or_seconds(value: int) -> int:
-    if value != -1 and not 1 <= value <= 86400:
-        raise ValueError("give -1 (never) or seconds from 1 to 86400")
-    return value
-
-
-def _usable_levels(levels: str) -> str:
-    levels_of(levels)
-    return levels
-
-
 Read = TypeVar("Read", bound=BaseSettings)
-DatabaseUrl = Annotated[SecretStr, AfterValidator(_usable_url)]
-
 
 SERVICE_NAME = "orders-api"
 
@@ -64,11 +32,11 @@ class DatabaseSettings(BaseSettings):
 
     url: DatabaseUrl
     replica_url: DatabaseUrl | None = None
-    password_file: Annotated[Path, AfterValidator(_readable)] | None = None
+    password_file: ReadableFile | None = None
     pool_size: int = Field(10, ge=1, le=1000)
     max_overflow: int = Field(10, ge=0, le=1000)
     pool_timeout: float = Field(5.0, gt=0, le=3600)
-    pool_recycle: Annotated[int, AfterValidator(_never_or_seconds)] = 3600
+    pool_recycle: NeverOrSeconds = 3600
     pool_pre_ping: bool = True
     external_pooler: bool = False
     connect_timeout: float = Field(5, gt=0, le=3600)
@@ -108,9 +76,9 @@ class Settings(BaseSettings):
 
     web_concurrency: int = Field(1, ge=1)
     api_docs: bool = True
-    max_body_size: int = Field(1024 * 1024, ge=0)
+    max_body_size: int = Field(1_048_576, ge=0)
     max_header_fields: int = Field(100, ge=1)
-    log_level: Annotated[str, AfterValidator(_usable_levels)] = "INFO"
+    log_level: LogLevels = "INFO"
     database: Annotated[DatabaseSettings, NoDecode]  # always given: a variable DATABASE is somebody else's
 
 

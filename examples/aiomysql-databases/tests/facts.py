@@ -25,7 +25,8 @@ SLEEP = "SELECT SLEEP({})"
 LAG_NEEDS_A_RIGHT = True
 # MySQL's information_schema cannot show the statement of another session that has an emoji in it (error 3854).
 _TRANSACTION = """
-    /*!80022 SELECT CONCAT(thread_id, '-', event_id), isolation_level FROM performance_schema.events_transactions_current
+    /*!80022 SELECT CONCAT(thread_id, '-', event_id), isolation_level
+        FROM performance_schema.events_transactions_current
         JOIN performance_schema.threads USING (thread_id) WHERE processlist_id = connection_id() AND state = 'ACTIVE' */
     /*M! SELECT trx_id, trx_isolation_level FROM information_schema.innodb_trx
         WHERE trx_mysql_thread_id = connection_id() */"""

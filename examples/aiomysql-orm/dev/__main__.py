@@ -75,7 +75,6 @@ def refuse_a_port_that_is_taken(port: int) -> None:
 
 def run_here(module: list[str]) -> None:
     """Run it as `python -m` does, in this process, which has imported half of it already."""
-    print(f"Database: {where()}", file=sys.stderr, flush=True)
     sys.argv = module
     runpy.run_module(module[0], run_name="__main__", alter_sys=True)
 

@@ -9,11 +9,11 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from app import extensions, health, metrics, traces
 from app.access_log import AccessLogMiddleware
 from app.api_docs import add_api_docs
+from app.error_handlers import add_problem_handlers, unhandled
 from app.lifespan import SentenceAtFailedStart, lifespan
 from app.limits import LimitsMiddleware
 from app.openapi import describe
 from app.overload import OverloadMiddleware
-from app.problems import add_problem_handlers, unhandled
 from app.request_id import RequestIdMiddleware
 from app.request_metrics import RequestMetricsMiddleware
 from app.routing import include

@@ -7,7 +7,11 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 
 import asyncio
 import logging
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 
 from alembic import context
 from alembic.util import CommandError
@@ -41,8 +45,25 @@ def main() -> None:
             context.run_migrations()
         return
     try:
-        asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
+        with _development() if settings is None else nullcontext():
+            asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
     except (InvalidSettings, CannotConnect) as error:
+        raise SystemExit(str(error)) from None
+
+
+@contextmanager
+def _development() -> Iterator[None]:
+    """On the database of `make dev`, where that keeps one on this machine and no other one is named."""
+    if "DATABASE_URL" in os.environ or find_spec("dev") is None:
+        yield
+        return
+    from dev.development import DATA, database
+    from dev.server import ServerError
+
+    try:
+        with database() if (DATA / "port").exists() else nullcontext():
+            yield
+    except ServerError as error:
         raise SystemExit(str(error)) from None
 
 

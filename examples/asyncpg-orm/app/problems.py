@@ -10,23 +10,17 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
-from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi import Request
 from fastapi.requests import HTTPConnection
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
-from app.methods import allowed_methods
 from app.request_id import HEADER, current_request_id, current_trace_id
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"  # seconds: what ended in a 503 is over sooner than that, or not for long
-ERRORS = 100  # that an answer to an invalid request names
-LONGEST_WORDS = 200  # characters of what is said of each: a client chooses the names of its fields
 
 _MISMATCH: dict[str | None, str] = {
     "behind": "The database is behind the code: migrations have not been applied",
@@ -47,7 +41,7 @@ def problem(
     request_id = current_request_id()
     document = {
         "type": type,
-        "title": title or _phrase(status),
+        "title": title or phrase(status),
         "status": status,
         "detail": detail,
         "request_id": request_id,
@@ -63,48 +57,7 @@ def problem(
     return response
 
 
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, ClientDisconnect):  # FastAPI says 400 while it reads the body of a route
-        return await _hung_up(request, error)
-    if error.status_code in (204, 205, 304):  # these never have a body: h11 and httptools refuse to send one
-        return Response(status_code=error.status_code, headers=error.headers)
-    headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method not in (
-        allowed := allowed_methods(request.scope)
-    ):  # Starlette says those of the first route at the path
-        headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
-    detail = None if error.detail == _phrase(error.status_code) else error.detail
-    return problem(error.status_code, detail=detail, headers=headers)
-
-
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, (RequestValidationError, WebSocketRequestValidationError))
-    found = error.errors()
-    in_path = request.scope["type"] == "http" and any(tuple(e["loc"][:1]) == ("path",) for e in found)
-    if in_path and request.method not in (allowed := allowed_methods(request.scope)):
-        # DELETE /orders/bulk, which DELETE /orders/{id} took for an id
-        return problem(405, headers={"Allow": ", ".join(sorted(allowed))})
-    errors = [
-        {"field": ".".join(map(str, e["loc"]))[:LONGEST_WORDS], "detail": e["msg"][:LONGEST_WORDS]}  # not the input
-        for e in found[:ERRORS]
-    ]
-    more = f"{len(found) - ERRORS:,} more errors are not listed" if len(found) > ERRORS else None
-    return problem(
-        422, type="urn:problem:invalid-request", title="The request is not valid", detail=more, errors=errors
-    )
-
-
-async def _hung_up(request: Request, error: Exception) -> Response:
-    """Nobody gets this answer; it is for what counts and logs them."""
-    return problem(499, title="The client hung up before its request was complete")
-
-
-async def _left(socket: WebSocket, error: Exception) -> None:
-    """A client that closes its WebSocket is no error of a route that did not expect it just then."""
-
-
-async def _database_error(request: Request, error: Exception) -> Response:
+async def database_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, DatabaseError)
     if isinstance(error, SchemaMismatch) and (why := _MISMATCH.get(await _migrations(request))):
         error.args = (why,)
@@ -144,7 +97,7 @@ def database_problem(request: HTTPConnection, error: DatabaseError) -> Response:
     )
 
 
-def _phrase(status: int) -> str:
+def phrase(status: int) -> str:
     """The standard's words for a status; there are statuses that it does not know."""
     try:
         return HTTPStatus(status).phrase
@@ -154,17 +107,3 @@ def _phrase(status: int) -> str:
 
 def _detail(error: DatabaseError) -> str | None:
     return None if str(error) == error.title else str(error)
-
-
-async def unhandled(request: Request, error: Exception) -> Response:
-    return problem(500)  # Starlette raises it again afterwards, so the server logs the traceback
-
-
-def add_problem_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(WebSocketRequestValidationError, _validation_error)
-    app.add_exception_handler(ClientDisconnect, _hung_up)
-    app.add_exception_handler(WebSocketDisconnect, _left)
-    app.add_exception_handler(DatabaseError, _database_error)
-    app.add_exception_handler(Exception, unhandled)

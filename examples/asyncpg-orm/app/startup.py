@@ -18,12 +18,11 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+FRESH_AFTER = 30.0  # seconds
+
 
 class CannotConnect(Exception):
     """Why not and where to, in one sentence without a secret."""
-
-
-FRESH_AFTER = 30.0  # seconds
 
 
 class Probe:

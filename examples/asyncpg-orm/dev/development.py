@@ -5,6 +5,7 @@ Its server runs while `make dev` does; without it a command starts it, and stops
 
 import asyncio
 import os
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +21,17 @@ DATA = server.PROJECT / ".dev"
 
 @contextmanager
 def database() -> Iterator[None]:
-    """To the end of the block it is in DATABASE_URL, and answers. Raises ServerError where there is none yet."""
+    """To the end of the block it is in DATABASE_URL, and answers; which one is said. Raises ServerError without one."""
     if _is_given():
+        _say()
         yield
     elif url := server.running(DATA):
         _use(url)
+        _say()
         yield
     elif (DATA / "port").exists():
         with own_server():
+            _say()
             yield
     else:  # not a new one: who forgot DATABASE_URL would work on an empty database, and never know
         raise server.ServerError("There is no database yet: start `make dev` in another terminal, or set DATABASE_URL.")
@@ -48,6 +52,10 @@ def where() -> str:
     target, scheme = settings.target, settings.url.get_secret_value().partition(":")[0]
     user = f"{quote(target.user)}@" if target.user else ""
     return f"{scheme}://{user}{target.where}/{target.database}"
+
+
+def _say() -> None:
+    print(f"Database: {where()}", file=sys.stderr, flush=True)
 
 
 def _is_given() -> bool:

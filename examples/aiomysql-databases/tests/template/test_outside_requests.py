@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 from starlette.responses import StreamingResponse
 
 from app.database import CurrentDatabase, Database, ReadSession, WriteSession, driver
-from app.problems import add_problem_handlers
+from app.error_handlers import add_problem_handlers
 from tests.probes import probe, probes
 from tests.statements import rows, run, value
 

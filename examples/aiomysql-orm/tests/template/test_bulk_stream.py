@@ -16,8 +16,8 @@ from starlette.responses import StreamingResponse
 
 from app.database import CurrentDatabase, Database, Session, metrics
 from app.database.bulk import bulk_insert, stream
+from app.error_handlers import add_problem_handlers
 from app.ndjson import ndjson
-from app.problems import add_problem_handlers
 from tests.probes import RICH, probe, probes
 from tests.statements import run
 from tests.template.test_metrics import sample

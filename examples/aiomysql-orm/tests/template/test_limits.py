@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from app.problems import ERRORS, LONGEST_WORDS
+from app.error_handlers import ERRORS, LONGEST_WORDS
 from app.settings import Settings
 from tests.processes import Process, prepare
 from tests.template.test_start import uvicorn

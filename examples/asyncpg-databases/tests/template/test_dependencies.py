@@ -14,8 +14,8 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import func, insert, select
 
 from app.database import CurrentDatabase, Database, NestedSession, ReadSession, Session, WriteSession, driver
+from app.error_handlers import add_problem_handlers
 from app.main import create_app
-from app.problems import add_problem_handlers
 from app.settings import Settings
 from tests.probes import probe, probes
 from tests.proxy import Proxy

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Message
 
 from app.database import DatabaseError, InvalidValue, PoolTimeout, ServerGone, UniqueViolation, errors
-from app.problems import add_problem_handlers
+from app.error_handlers import add_problem_handlers
 from app.request_id import HEADER, RequestIdFilter, RequestIdMiddleware, current_request_id
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DatabaseError)]

@@ -21,7 +21,7 @@ ci: github
 description: 'One that is quoted, and goes on
 
   in a second line: with a colon'
-driver: asyncpg
+driver: {driver.NAME}
 external_pooler: false
 max_overflow: 10
 pool_pre_ping: true
