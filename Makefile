@@ -27,7 +27,7 @@ check: ## Run what needs no database server: lint, format, types, questions, ren
 examples: ## Render examples/ again
 	@scripts/with-tools -- $(uv) python scripts/examples.py
 
-bench: ## Measure the services against a hand-written one and other templates, 20 minutes: make bench [quick=1]
+bench: ## Measure the services against a hand-written one and other templates, 30 minutes: make bench [quick=1]
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/run.py $(if $(quick),--quick)
 
 bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as above: make bench-bulk [quick=1]

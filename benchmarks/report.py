@@ -79,7 +79,8 @@ def throughput(results: Results, driver: str, clients: int) -> str:
                 continue
             median, low, high = row["per_second"]
             failed = f", {row['failed']} failed" if row["failed"] else ""
-            cells.append(f"{median:.0f} ({low:.0f}-{high:.0f}) · {median / floor['per_second'][0]:.2f}{failed}")
+            share = f"{median / of_floor:.2f}" if (of_floor := floor["per_second"][0]) else "-"
+            cells.append(f"{median:.0f} ({low:.0f}-{high:.0f}) · {share}{failed}")
         rows.append(cells)
     return table([f"{SERVERS[driver]}, requests/s", *WORKS.values()], rows)
 

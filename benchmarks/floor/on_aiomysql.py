@@ -127,11 +127,12 @@ async def create_developer(data: DeveloperCreate, request: Request, response: Re
 @app.post("/notes/transfer")
 async def transfer_notes(data: Transfer, request: Request) -> Moved:
     ids = sorted({data.from_developer_id, data.to_developer_id})
+    marks = ", ".join(["%s"] * len(ids))  # PyMySQL 1.2.3 takes no list for a parameter
     start = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; START TRANSACTION"
     for attempt in range(ATTEMPTS):
         try:
             async with transaction(request, start) as cursor:
-                await cursor.execute("SELECT id FROM developers WHERE id IN %s ORDER BY id FOR UPDATE", (ids,))
+                await cursor.execute(f"SELECT id FROM developers WHERE id IN ({marks}) ORDER BY id FOR UPDATE", ids)
                 if len(await cursor.fetchall()) < len(ids):
                     raise HTTPException(404, "One of the two developers does not exist")
                 moved = await cursor.execute(
