@@ -20,7 +20,13 @@ LONG_QUERY = (
     "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
 )
 SLEEP = "SELECT SLEEP({})"
-_INNODB_TRX = "FROM information_schema.innodb_trx WHERE trx_mysql_thread_id"
+# MySQL's information_schema cannot show the statement of another session that has an emoji in it (error 3854).
+_TRANSACTION = """
+    /*!80022 SELECT CONCAT(thread_id, '-', event_id), isolation_level
+        FROM performance_schema.events_transactions_current
+        JOIN performance_schema.threads USING (thread_id) WHERE processlist_id = connection_id() AND state = 'ACTIVE' */
+    /*M! SELECT trx_id, trx_isolation_level FROM information_schema.innodb_trx
+        WHERE trx_mysql_thread_id = connection_id() */"""
 _HOSTS = ("localhost", "%")  # a nameless user of localhost, which some servers have, goes before one of anywhere
 _seen: set[object] = set()
 UPSERT_ROUND_TRIPS = 7
@@ -58,7 +64,7 @@ async def isolation_level(session: Session) -> str:
     """Of the transaction that the session is in and has written in; to be asked once in each."""
     # The table is a copy, perhaps of an earlier transaction, and is made anew when nobody has read it for 0.1 s:
     # https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html
-    query = text(f"SELECT trx_id, trx_isolation_level {_INNODB_TRX} = connection_id()")
+    query = text(_TRANSACTION)
     while not (found := [row for row in await rows(session, query) if row[0] not in _seen]):
         await asyncio.sleep(random.uniform(0.1, 0.3))
     _seen.add(found[0][0])
