@@ -23,7 +23,8 @@ LONG_QUERY = (
 )
 SLEEP = "SELECT SLEEP({})"
 LAG_NEEDS_A_RIGHT = True
-# MySQL's information_schema cannot show the statement of another session that has an emoji in it (error 3854).
+# MySQL's information_schema fails while any session runs a statement with a character of four bytes in it (error 3854);
+# MariaDB's performance_schema is empty.
 _TRANSACTION = """
     /*!80022 SELECT CONCAT(thread_id, '-', event_id), isolation_level
         FROM performance_schema.events_transactions_current
@@ -77,8 +78,6 @@ BAD_TEXTS: list[dict[str, Any]] = [
     {"value": 2**31},
     {"name": "x" * 21},
 ]
-# MySQL's information_schema fails while any session runs a statement with a character of four bytes in it; MariaDB's
-# performance_schema is empty.
 _SESSIONS = """SELECT COUNT(*) FROM /*!80022 performance_schema.processlist */ /*M! information_schema.processlist */
     WHERE db = DATABASE()"""
 
@@ -94,7 +93,7 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
 
 async def isolation_level(session: Session) -> str:
     """Of the transaction that the session is in and has written in; to be asked once in each."""
-    # The table is a copy, perhaps of an earlier transaction, and is made anew when nobody has read it for 0.1 s:
+    # MariaDB's table is a copy, perhaps of an earlier transaction, and is made anew when nobody has read it for 0.1 s:
     # https://dev.mysql.com/doc/refman/9.7/en/innodb-information-schema-internal-data.html
     query = text(_TRANSACTION)
     while not (found := [row for row in await rows(session, query) if row[0] not in _seen]):

@@ -20,7 +20,8 @@ class Encoder:
         self.table, known = columns_of(target)
         self._names = tuple(row)
         given = chosen(target, self._names)
-        others = [column for column in known.values() if column not in {*given}]
+        of_rows = {*given}
+        others = [column for column in known.values() if column not in of_rows]
         self._makers = [
             (column, made)
             for column in others
