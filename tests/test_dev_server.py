@@ -541,7 +541,8 @@ def said(service: Service, *command: str, given: str = "", **variables: str) -> 
         timeout=LIMIT,
         check=False,
     )
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("make: ", "uv run "))]
+    # make[1] within `make test`
+    lines = [line for line in done.stderr.splitlines() if not re.match(r"make(\[\d+\])?: |uv run ", line)]
     return done.returncode, done.stdout, "\n".join(lines)
 
 
