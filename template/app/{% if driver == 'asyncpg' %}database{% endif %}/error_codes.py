@@ -10,6 +10,7 @@ from app.database import errors
 # What is not here is a bug, of the service or of its database: 500.
 _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "08": errors.ServerGone,
+    "08007": errors.OutcomeUnknown,
     "08P01": errors.DatabaseError,  # two that speak the protocol differently; a pooler that says so closes as well
     "22": errors.InvalidValue,
     "22012": errors.DatabaseError,  # a division by zero: no column would take another value
@@ -29,7 +30,7 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "3D000": errors.AccessDenied,
     "40": errors.SerializationFailure,
     "40002": errors.DatabaseError,  # by a constraint: it would come again
-    "40003": errors.DatabaseError,  # nobody knows whether it was done, so it is not done again
+    "40003": errors.OutcomeUnknown,
     "40P01": errors.Deadlock,
     "42703": errors.SchemaMismatch,
     "42P01": errors.SchemaMismatch,
