@@ -150,7 +150,7 @@ async def _export(url: str) -> int:
 
 
 def _limit_memory(process: int, more: int) -> None:
-    """Of its own data, https://man7.org/linux/man-pages/man2/getrlimit.2.html: what a cgroup does, without its rights."""
+    """Of its own data, https://man7.org/linux/man-pages/man2/getrlimit.2.html: as a cgroup does, without its rights."""
     status = Path(f"/proc/{process}/status").read_text().splitlines()
     data = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
     resource.prlimit(process, resource.RLIMIT_DATA, (data + more, data + more))

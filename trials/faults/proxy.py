@@ -1,7 +1,7 @@
 """A TCP proxy between a service and its server that does to the connections what a network does.
 
-It can cut a connection before, within or after what the client sends, hold back what goes one way or the other, be slow,
-and lose. What is held back is not lost: when the network is whole again it arrives, as retransmitted packets do.
+It can cut a connection before, within or after what the client sends, hold back what goes one way or the other, be
+slow, and lose. What is held back arrives when the network is whole again, as retransmitted packets do.
 """
 
 import asyncio
