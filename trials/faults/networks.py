@@ -7,7 +7,7 @@ import asyncio
 import os
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -117,14 +117,13 @@ async def name_moves(world: World) -> Balance:
         async with new.listen("127.0.0.3") as there:
             port = httpx.URL(there).port
             assert port
-            leaving = old.listen("127.0.0.2", port)
-            url = await leaving.__aenter__()
-            try:
+            async with AsyncExitStack() as leaving:
+                url = await leaving.enter_async_context(old.listen("127.0.0.2", port))
                 async with world.serving(by_name(url), *names.prefix) as serving:
                     books = world.books(serving)
                     async with books.load():
                         await asyncio.sleep(world.seconds / 2)
-                        await leaving.__aexit__(None, None, None)
+                        await leaving.aclose()
                         await asyncio.sleep(0.3)
                         names.lead_to("127.0.0.3")
                         books.mark()
@@ -132,8 +131,6 @@ async def name_moves(world: World) -> Balance:
                         await asyncio.sleep(world.seconds / 4)
                         world.struck = len(new.connections)
                     return await world.balance(books)
-            finally:
-                old.cut()
 
 
 def by_name(url: str) -> str:
