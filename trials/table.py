@@ -25,7 +25,8 @@ How some of them are made: *COMMIT fails* by a deferred constraint trigger on Po
 ends before COMMIT reaches the server. *Slow network* and *black hole* by a proxy that delays and holds back, since not
 every kernel has netem: what is lost arrives by a retransmission, 200 ms later. *DNS* by a hosts file in a mount
 namespace of the service. *Disk full* by a file system in memory. *Clock jumps* by libfaketime, for the service's wall
-clock. *Memory limit* by RLIMIT_DATA, 64 MiB above what the idle service has.
+clock. *Memory limit* by RLIMIT_DATA, 64 MiB above what the idle service has. *Process of a session* is for PostgreSQL
+alone: the other servers have threads.
 """
 COLUMNS = (
     *("requests", "acknowledged", "unknown", "struck", "lost", "stored", "wrong", "5xx", "hung", "leaked"),

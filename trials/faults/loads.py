@@ -4,7 +4,9 @@ import asyncio
 import random
 import resource
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from books import Balance, Books, Row
@@ -18,7 +20,7 @@ HELD = {"DATABASE_STATEMENT_TIMEOUT": "1", "DATABASE_TRANSACTION_TIMEOUT": "2"}
 async def pool_exhausted(world: World) -> Balance:
     """Forty at once on three connections, and nobody waits for long."""
     few = {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "1", "DATABASE_POOL_TIMEOUT": "0.1"}
-    async with world.serving(**few) as serving:
+    async with world.serving(variables=few) as serving:
         books = world.books(serving)
         async with books.load(writers=60, readers=30):
             await asyncio.sleep(world.seconds)
@@ -73,7 +75,7 @@ async def lock_storm(world: World) -> Balance:
         return await world.balance(books)
 
 
-async def _counted(books: Books, method: str, path: str, **request: object) -> None:
+async def _counted(books: Books, method: str, path: str, **request: Any) -> None:
     answer = await books.ask(method, path, **request)
     books.counts["storm"] += 1
     books.counts["acknowledged"] += isinstance(answer, httpx.Response) and answer.is_success
@@ -86,12 +88,12 @@ async def lock_held(world: World) -> Balance:
     else:
         lock, free = ["BEGIN", "LOCK TABLE developers IN EXCLUSIVE MODE"], "COMMIT"
     with world.server.console(keeps=True) as holder:
-        async with world.serving(**HELD) as serving:
+        async with world.serving(variables=HELD) as serving:
             books = world.books(serving)
             async with books.load():
                 await asyncio.sleep(world.seconds / 2)
                 for statement in lock:
-                    await in_thread(lambda statement=statement: holder.run(statement))
+                    await in_thread(partial(holder.run, statement))
                 await asyncio.sleep(2.5)
                 world.struck = books.statuses[503] + books.statuses[504]
                 await in_thread(lambda: holder.run(free))

@@ -51,7 +51,7 @@ async def swallows_answers(world: World) -> Balance:
 
 
 async def _black_hole(world: World, direction: str) -> Balance:
-    async with world.by_proxy(**IMPATIENT) as (proxy, _, books):
+    async with world.by_proxy(IMPATIENT) as (proxy, _, books):
         async with books.load():
             await asyncio.sleep(world.seconds / 2)
             with proxy.silent(getattr(proxy, direction)):
@@ -65,7 +65,7 @@ async def _black_hole(world: World, direction: str) -> Balance:
 
 async def server_freezes(world: World) -> Balance:
     """SIGSTOP to all of the server: connections are accepted by the system, and nobody speaks."""
-    async with world.serving(**IMPATIENT) as serving:
+    async with world.serving(variables=IMPATIENT) as serving:
         books = world.books(serving)
         async with books.load():
             await asyncio.sleep(world.seconds / 2)
@@ -81,7 +81,7 @@ async def server_freezes(world: World) -> Balance:
 async def slow(world: World) -> Balance:
     """200 ms for a round trip, and 5 % of what is sent arrives after a retransmission only."""
     patient = {"DATABASE_CONNECT_TIMEOUT": "5", "DATABASE_POOL_TIMEOUT": "5"}
-    async with world.by_proxy(**patient) as (proxy, _, books):
+    async with world.by_proxy(patient) as (proxy, _, books):
         proxy.delay, proxy.loss = 0.1, 0.05
         async with books.load(writers=16, readers=4):
             await asyncio.sleep(world.seconds * 2)
@@ -94,7 +94,7 @@ async def name_fails(world: World) -> Balance:
     proxy = Proxy(world.server.url)
     with Names() as names:
         names.lead_to("127.0.0.1")
-        async with proxy.listen() as url, world.serving(by_name(url), *names.prefix) as serving:
+        async with proxy.listen() as url, world.serving(by_name(url), prefix=names.prefix) as serving:
             books = world.books(serving)
             async with books.load():
                 await asyncio.sleep(world.seconds / 2)
@@ -119,7 +119,7 @@ async def name_moves(world: World) -> Balance:
             assert port
             async with AsyncExitStack() as leaving:
                 url = await leaving.enter_async_context(old.listen("127.0.0.2", port))
-                async with world.serving(by_name(url), *names.prefix) as serving:
+                async with world.serving(by_name(url), prefix=names.prefix) as serving:
                     books = world.books(serving)
                     async with books.load():
                         await asyncio.sleep(world.seconds / 2)

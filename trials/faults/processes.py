@@ -56,7 +56,7 @@ async def terminated(world: World) -> Balance:
 
 async def worker_killed(world: World) -> Balance:
     """SIGKILL to one of two workers: what it had in flight is unknown, the other serves on, a new one starts."""
-    async with world.serving(WEB_CONCURRENCY="2") as serving:
+    async with world.serving(variables={"WEB_CONCURRENCY": "2"}) as serving:
         books = world.books(serving)
         async with books.load():
             for _ in range(1 if world.short else 2):
@@ -101,7 +101,7 @@ async def two_releases(world: World) -> Balance:
 
 
 def _in(path: Path, world: World, command: list[str], environment: dict[str, str]) -> None:
-    Service(path, world.service.python, world.service.environment).run(*command, **environment)
+    Service(path, world.service.python, {**world.service.environment, **environment}).run(*command)
 
 
 async def clock_jumps(world: World) -> Balance:
@@ -118,7 +118,7 @@ async def clock_jumps(world: World) -> Balance:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        async with world.serving(**preload) as serving:
+        async with world.serving(variables=preload) as serving:
             books = world.books(serving)
             async with books.load():
                 for jump in ("+1h", "-1h", "+0"):
