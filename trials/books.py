@@ -366,7 +366,11 @@ async def _pools(urls: Sequence[str], spare: int) -> tuple[int, int]:
         for url in urls:
             with suppress(httpx.TransportError):
                 lines = (await client.get(f"{url}/metrics")).text.splitlines()
-                gauges = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "pool_" in line}
+                gauges = {
+                    line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+                    for line in lines
+                    if line.startswith("database_pool_")
+                }
                 in_use += int(sum(value for name, value in gauges.items() if name.startswith("database_pool_in_use{")))
                 there_may_be += spare
                 there_may_be += int(

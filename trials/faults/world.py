@@ -44,20 +44,22 @@ class Missed(Exception):
 
 @dataclass(frozen=True)
 class Serving:
-    """A service at work: where, and its first process."""
+    """A service at work: where, and its first process. What it logs is the world's `log` when it has ended."""
 
     url: str
     process: subprocess.Popen[str]
-    log: Callable[[], str]
 
 
 class World:
-    """`struck` is how often the fault at hand happened, `seconds` how long a load lasts that nothing else ends."""
+    """`struck` is how often the fault at hand happened, `seconds` how long a load lasts that nothing else
+    ends, `log` the end of what the last service logged.
+    """
 
     def __init__(self, name: str, service: Service, server: Server, console: Console, *, short: bool) -> None:
         self.name, self.service, self.server, self.console, self.short = name, service, server, console, short
         self.seconds = 0.7 if short else 2.0
         self.struck = 0
+        self.log = ""
 
     @property
     def is_mysql(self) -> bool:
@@ -100,7 +102,10 @@ class World:
                 if process.poll() is not None or time.monotonic() > until:
                     raise CommandFailed(f"{printed()}\n\n{' '.join(command)}: does not answer")
                 time.sleep(0.02)
-            yield Serving(address, process, printed)
+            try:
+                yield Serving(address, process)
+            finally:
+                self.log = printed()
 
     @asynccontextmanager
     async def by_proxy(self, variables: Mapping[str, str] = NOTHING) -> AsyncIterator[tuple[Proxy, Serving, Books]]:
