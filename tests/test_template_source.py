@@ -86,7 +86,7 @@ def test_the_template_is_clean_by_the_rules_that_services_get(command: str) -> N
 
 def test_no_line_of_python_is_longer_than_the_formatter_makes_them() -> None:
     """Services that choose another length are not asked for it (template/ruff.toml): here it is kept."""
-    folders = ["template", "tests", "scripts", "benchmarks"]
+    folders = ["template", "tests", "scripts", "benchmarks", "trials"]
     command_line = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "E501", "--line-length", "120"]
     done = subprocess.run([*command_line, *folders], cwd=ROOT, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -111,7 +111,7 @@ def test_a_file_is_called_jinja_if_and_only_if_jinja_is_in_it() -> None:
     assert [n for n in sources() if not n.endswith((".jinja", ".py")) and re.search(r"(?<!\$)\{\{ |\{%", text(n))] == []
 
 
-@pytest.mark.parametrize("folder", ["template", "tests", "scripts", "benchmarks"])
+@pytest.mark.parametrize("folder", ["template", "tests", "scripts", "benchmarks", "trials"])
 def test_every_path_can_exist_on_windows_and_macos(folder: str) -> None:
     names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder).split("\0")
     assert [name for name in names if FORBIDDEN_ON_WINDOWS.search(name)] == []

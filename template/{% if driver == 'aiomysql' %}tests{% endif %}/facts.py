@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import String, insert, make_url, text
 from sqlalchemy.sql import ClauseElement
 
-from app.database import DatabaseError, InvalidValue, ServerGone, Session, driver
+from app.database import DatabaseError, InvalidValue, OutcomeUnknown, ServerGone, Session, driver
 from tests.probes import probe, probes
 from tests.statements import rows, value
 
@@ -144,7 +144,7 @@ async def _count(connection: driver.RawConnection, query: str) -> int:
 
 
 # What a COMMIT that fails raises here: nothing is checked only then, so the session is killed before.
-COMMIT_FAILURE = ServerGone
+COMMIT_FAILURE = ServerGone, OutcomeUnknown  # known to be closed before COMMIT, or not yet
 
 
 async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:

@@ -117,6 +117,12 @@ class TransactionTimeout(DatabaseError):
     status, title = 504, "The unit of work took too long"
 
 
+class OutcomeUnknown(DatabaseError):
+    """COMMIT was sent, and no answer came: the transaction is stored as a whole, or not at all. It is not run again."""
+
+    status, title = 504, "The database did not say whether the transaction was committed"
+
+
 class TransactionAborted(DatabaseError):
     title = "The transaction was lost before the end of its unit of work"
 

@@ -68,7 +68,8 @@ class Unit(Running):
         except TimeoutError as timeout:
             if isinstance(error, Exception) and not late:
                 return  # the first error is the one that is seen
-            raise errors.TransactionTimeout from timeout
+            unsure = self.transaction is not None and self.transaction.unsure
+            raise (errors.OutcomeUnknown if unsure else errors.TransactionTimeout) from timeout
         if late and isinstance(failure, Exception):  # which followed from it
             raise errors.TransactionTimeout from failure
         if failure is not None and failure is not error:
