@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo update-demo test check examples bench bench-bulk
+.PHONY: help demo update-demo test check examples bench bench-bulk scale
 
 driver ?= asyncpg
 access ?= orm
@@ -32,3 +32,6 @@ bench: ## Measure the services against a hand-written one and other templates, 3
 
 bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as above: make bench-bulk [quick=1]
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/bulk.py $(if $(quick),--quick)
+
+scale: ## Run services on clusters that this starts: poolers, failovers, replicas, 20 minutes: make scale [only=patroni]
+	@scripts/with-tools -- $(uv) python trials/scale/__main__.py $(if $(only),--only $(only))

@@ -21,6 +21,7 @@ def service(settings: Settings, folder: Path, delay: str, *options: str) -> Proc
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path.cwd()),
         "DATABASE_URL": settings.database.url.get_secret_value(),
+        "DATABASE_EXTERNAL_POOLER": str(settings.database.external_pooler),
         "SHUTDOWN_DELAY": delay,
     }
     return Process("uvicorn", "app.main:app", "--port", "0", *options, folder=folder, environment=environment)
