@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo update-demo test check examples bench bench-bulk faults
+.PHONY: help demo update-demo test check examples bench bench-bulk faults scale mutation
 
 driver ?= asyncpg
 access ?= orm
@@ -35,3 +35,6 @@ bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as abov
 
 faults: ## Do to every combination what breaks databases and networks, 15 minutes, MYSQLD as above: make faults [only=DNS]
 	@scripts/with-tools faketime mariadbd -- $(uv) python trials/run_faults.py $(if $(only),--only '$(only)')
+
+scale: ## Run services on clusters that this starts: poolers, failovers, replicas, 20 minutes: make scale [only=patroni]
+	@scripts/with-tools -- $(uv) python trials/scale/__main__.py $(if $(only),--only $(only))

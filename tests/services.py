@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -268,8 +268,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(server_url: str, **options: object) -> Iterator[str]:
-    """The same server through a PgBouncer in transaction mode, with `options` or PgBouncer's own defaults."""
+def pgbouncer(server_url: str, program: Sequence[str] = ("pgbouncer",), **options: object) -> Iterator[str]:
+    """The same server through a PgBouncer in transaction mode, with `options` or PgBouncer's own defaults.
+
+    `program` is the beginning of the command that runs it, where it is not the system's own.
+    """
     server = httpx.URL(server_url)
     port = free_port()
     options = {"unix_socket_dir": "", **options}
@@ -288,7 +291,7 @@ pool_mode = transaction
         file.write_text(settings)
         user = ["-u", "nobody"] if os.geteuid() == 0 else []  # it refuses to run as root
         process = subprocess.Popen(
-            ["pgbouncer", *user, str(file)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            [*program, *user, str(file)], stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             until = time.monotonic() + 30

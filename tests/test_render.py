@@ -39,6 +39,7 @@ DIFFERENT_PYTHON = {
     "tests/template/test_bulk_join.py": DRIVER,
     "tests/template/test_bulk_targets.py": DRIVER,
     "tests/template/test_run_sync.py": ACCESS,
+    "app/database/pooler.py": DRIVER,
     "app/database/provider_options.py": DRIVER,
     "app/database/raw.py": DRIVER,
     "tests/template/test_entities.py": ACCESS,
@@ -46,6 +47,7 @@ DIFFERENT_PYTHON = {
     "tests/template/test_iterate.py": ACCESS,
     "tests/template/test_migrations_here.py": DRIVER,
     "tests/template/test_clear_text.py": DRIVER,
+    "tests/template/test_pooler.py": DRIVER,
     "tests/template/test_literals.py": DRIVER,
     "tests/template/test_server_errors.py": DRIVER,
     "tests/template/test_session_options.py": ACCESS,
@@ -63,6 +65,7 @@ DIFFERENT_OTHERS = {
     "deploy/kubernetes/network-policy.yaml": DRIVER,
     "docs/database.md": BOTH,
     "docs/migrations.md": DRIVER,
+    "docs/scaling.md": DRIVER,
     "migrations/script.py.mako": DRIVER,
     "pyproject.toml": BOTH,
 }

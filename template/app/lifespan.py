@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database
+from app.draining import draining
 from app.health import Readiness
 from app.logs import configure_logging, set_levels
 from app.metrics import watched
@@ -51,6 +52,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             beside={"replica": of_replica.check} if of_replica else {},  # without it writes go on: it does not decide
             members=lambda: {"migrations": probe.migrations},
         )
+        stack.enter_context(draining(app.state.readiness, settings.shutdown_delay))
         yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
 
 

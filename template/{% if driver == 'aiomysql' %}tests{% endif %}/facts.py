@@ -13,6 +13,7 @@ from sqlalchemy import String, insert, make_url, text
 from sqlalchemy.sql import ClauseElement
 
 from app.database import DatabaseError, InvalidValue, OutcomeUnknown, ServerGone, Session, driver
+from app.settings import DatabaseSettings
 from tests.probes import probe, probes
 from tests.statements import rows, value
 
@@ -100,6 +101,15 @@ async def isolation_level(session: Session) -> str:
         await asyncio.sleep(random.uniform(0.1, 0.3))
     _seen.add(found[0][0])
     return str(found[0][1])
+
+
+async def plans_stay(settings: DatabaseSettings) -> bool:
+    """Nothing is prepared, so nothing is lost."""
+    return True
+
+
+def forget_plans() -> None:
+    """There are none."""
 
 
 async def connections(connection: driver.RawConnection) -> int:

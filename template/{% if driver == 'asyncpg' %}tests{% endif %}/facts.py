@@ -11,7 +11,8 @@ from sqlalchemy import insert, make_url, text
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import ClauseElement
 
-from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver
+from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver, pooler
+from app.database.connecting import Connection
 from app.settings import DatabaseSettings
 from dev import server as dev_server
 from tests.probes import probe, probes
@@ -88,6 +89,19 @@ async def isolation_level(session: Session) -> str:
     """Of the transaction that the session is in."""
     level: str = await value(session, text("SELECT upper(current_setting('transaction_isolation'))"))
     return level
+
+
+async def plans_stay(settings: DatabaseSettings) -> bool:
+    """Whether statements stay prepared: behind a pooler only if it follows them."""
+    connection = await driver.connect(settings.target, settings)
+    try:
+        return not settings.external_pooler or await pooler.keeps_plans(connection)
+    finally:
+        await driver.close(connection)
+
+
+def forget_plans() -> None:
+    pooler.forget_plans(Connection)
 
 
 async def connections(connection: driver.RawConnection) -> int:

@@ -14,7 +14,7 @@ from dev import databases
 
 PASSWORD = "p@ss/w#rd%:?"
 ESCAPED = quote(PASSWORD, safe="")
-OTHERS = ("WEB_CONCURRENCY", "MAX_BODY_SIZE", "MAX_HEADER_FIELDS")
+OTHERS = ("WEB_CONCURRENCY", "SHUTDOWN_DELAY", "MAX_BODY_SIZE", "MAX_HEADER_FIELDS")
 URL = f"{driver.SCHEMES[0]}://ada:{ESCAPED}@host/orders"
 
 
@@ -72,6 +72,15 @@ def test_the_urls_of_primary_and_replica_become_targets(environment: pytest.Monk
     assert database.replica_target is not None
     assert database.replica_target.hosts == (("replica", driver.PORT),)
     assert database.target.password == database.replica_target.password == PASSWORD
+
+
+def test_the_stop_is_delayed_by_a_number_of_seconds(environment: pytest.MonkeyPatch) -> None:
+    assert load_settings().shutdown_delay == 0
+    environment.setenv("SHUTDOWN_DELAY", "2.5")
+    assert load_settings().shutdown_delay == 2.5
+    environment.setenv("SHUTDOWN_DELAY", "-1")
+    with pytest.raises(InvalidSettings, match=r"^SHUTDOWN_DELAY cannot be used: "):
+        load_settings()
 
 
 def test_web_concurrency_is_the_number_of_workers(environment: pytest.MonkeyPatch) -> None:

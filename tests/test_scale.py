@@ -1,0 +1,41 @@
+"""`make scale`: its page is what it measured, and it knows a mirror of Debian in both forms that apt has for one.
+
+The clusters themselves are not part of the tests: `make scale` runs them.
+"""
+
+import json
+
+import pytest
+from packages import MIRROR
+from scale.page import PAGE, RESULTS, page
+from scale.rows import Row
+
+
+def test_the_page_is_made_of_what_was_measured() -> None:
+    results = json.loads(RESULTS.read_text("utf-8"))
+    rows = [Row(**row) for name in sorted(results) for row in results[name]]
+    assert PAGE.read_text("utf-8") == page(rows), "docs/scale.md is stale: run make scale"
+
+
+def test_the_page_shows_nothing_that_is_not_as_promised() -> None:
+    results = json.loads(RESULTS.read_text("utf-8"))
+    assert [row["failed"] for name in results for row in results[name] if row["failed"]] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "deb http://mirror.example/debian bookworm main\n",
+        "# comment\ndeb [signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian/ trixie main\n",
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\n",
+        "Types: deb\n# http://other.example/debian/2025\nURIs: http://mirror.example/debian/\n",
+    ],
+)
+def test_the_mirror_is_read_from_the_sources_of_apt(source: str) -> None:
+    found = MIRROR.search(source)
+    assert found
+    assert found[1] == "http://mirror.example/debian"
+
+
+def test_a_mirror_of_security_updates_is_none() -> None:
+    assert MIRROR.search("URIs: http://mirror.example/debian-security\n") is None
