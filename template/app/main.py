@@ -14,6 +14,7 @@ from app.lifespan import SentenceAtFailedStart, lifespan
 from app.limits import LimitsMiddleware
 from app.openapi import describe
 from app.overload import OverloadMiddleware
+from app.own_writes import OwnWritesMiddleware
 from app.request_id import RequestIdMiddleware
 from app.request_metrics import RequestMetricsMiddleware
 from app.routing import include
@@ -35,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(RequestMetricsMiddleware),
             Middleware(RequestIdMiddleware),
             Middleware(AccessLogMiddleware),
+            Middleware(OwnWritesMiddleware),
             *getattr(extensions, "middleware", []),
             # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
             Middleware(ServerErrorMiddleware, handler=handler_of_bugs),

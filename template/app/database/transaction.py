@@ -6,6 +6,7 @@ from time import monotonic
 
 from app.database import driver, errors, metrics, tracing
 from app.database.options import IsolationLevel
+from app.database.own_writes import note_write
 from app.database.seat import Seat
 from app.database.statements import Kind
 from app.database.tracing import UnitSpans
@@ -61,6 +62,7 @@ class Transaction:
             raise errors.TransactionAborted from self.lost or self.stuck
         if self.begun and seat.connection is not None:
             self.begun = False
+            note_write()  # before: it may be stored although its answer is lost
             try:
                 await self._say("COMMIT", driver.commit(seat.connection.raw), seat)
             except BaseException:
