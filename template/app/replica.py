@@ -1,4 +1,4 @@
-"""May the replica be read from? It is watched once a second, never for a request, on connections of their own: readiness,
+"""May the replica be read from? It is watched once a second, never for a request, on a connection of its own: readiness,
 the metric and the way of the reads go by what was found last.
 """
 

@@ -91,7 +91,7 @@ class Database:
         return self._unit(server, level, of_request=True, brief=brief)
 
     def use_replica(self, usable: bool) -> None:
-        """Reads go there from now on; or to the primary, until the next call. app/replica.py knows which it should be."""
+        """Reads go there from now on, or else to the primary. app/replica.py knows which it should be."""
         self._replica.route.pool = (self._replica if usable else self._primary).pool
 
     def refuse_if_full(self) -> None:

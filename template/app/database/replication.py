@@ -1,5 +1,5 @@
-"""How far is a replica behind? By positions: where the primary was, and whether the replica has come there. So no clocks
-are compared, no privilege is needed, and a replica that has stopped is one that lags.
+"""How far is a replica behind? By positions: where the primary was, and whether the replica has come there. So no
+clocks are compared, no privilege is needed, and a replica that has stopped is one that lags.
 """
 
 from math import inf, nan

@@ -1,5 +1,5 @@
-"""Where a unit of work gets its connections. That of the readers is led elsewhere while the replica is not fit to read from:
-a unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
+"""Where a unit of work gets its connections. The readers' route leads elsewhere while the replica is not fit for them; a
+unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
 """
 
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from app.database import Database, PoolTimeout, ServerGone, Session, Unavailable, driver
-from app.database.replication import KEPT, Positions
+from app.database.replication import Positions
 from app.main import create_app
 from app.replica import LAGS_AFTER, Replica, ReplicaLags, SharedProbe, lag
 from app.settings import Settings
@@ -102,15 +102,16 @@ async def test_the_lag_is_the_time_since_the_primary_had_more_than_the_replica_h
 
 
 async def test_the_lag_of_hours_is_known_by_a_bounded_number_of_positions(
-    server: driver.RawConnection, places: Places
+    server: driver.RawConnection, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    positions, hours = Positions(), 3 * KEPT
+    monkeypatch.setattr("app.database.replication.KEPT", 40)
+    positions, hours = Positions(), 120
     for n in range(hours):
         places.now = float(n)
         places.are(n, -1)
         await positions.note(server)
     assert await positions.behind(server) == hours - 1
-    assert len(positions._ahead) <= KEPT
+    assert len(positions._ahead) <= 40
     places.are(hours, hours // 2)
     assert hours // 2 - 10 <= await positions.behind(server) < hours // 2
     places.are(hours, hours)
@@ -214,6 +215,7 @@ async def test_a_primary_that_is_away_is_no_reason_to_leave_the_replica(
     places.are(5, 5)
     replica, database = watch(replica_max_lag=1)
     await replica.look()
+    await replica._primary.close()
     replica._primary = SharedProbe(settings.database.model_copy(update={"url": closed}))
     places.now = 60
     await replica.look()
@@ -286,9 +288,11 @@ async def test_the_first_read_of_all_is_done_by_the_primary_too(
         assert await reads_from(database) == "primary"
 
 
-async def test_a_full_pool_is_no_reason_to_read_elsewhere(probe_database: MakeDatabase, settings: Settings) -> None:
-    small = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.05}
-    database = probe_database(replica_url=settings.database.url, replica_fallback=True, **small)
+async def test_a_full_pool_is_no_reason_to_read_elsewhere(
+    probe_database: MakeDatabase, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.database.pool.WAITERS_PER_PLACE", 0)
+    database = probe_database(replica_url=settings.database.url, replica_fallback=True, pool_size=1, max_overflow=0)
     async with database.read() as session:
         await value(session, select(1))
         with pytest.raises(PoolTimeout):
