@@ -1,5 +1,5 @@
-"""May the replica be read from? It is watched once a second, never for a request, on a connection of its own: readiness,
-the metric and the way of the reads go by what was found last.
+"""May the replica be read from? It is watched once a second, never for a request, on a connection of its own:
+readiness, the metric and the way of the reads go by what was found last.
 """
 
 import asyncio

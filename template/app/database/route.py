@@ -1,5 +1,5 @@
-"""Where a unit of work gets its connections. The readers' route leads elsewhere while the replica is not fit for them; a
-unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
+"""Where a unit of work gets its connections. The readers' route leads elsewhere while the replica is not fit for them;
+a unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Route:
     pool: Pool
     spare: Pool | None = None
 
-    def around(self, error: errors.DatabaseError) -> "Route | None":
+    def around(self, tried: Pool, error: errors.DatabaseError) -> "Route | None":
         """The way on for a read that ended like this; None where another server would not do better, or is none.
 
         A pool that is full is no reason: what one server cannot bear would only come down upon the other.
@@ -23,4 +23,4 @@ class Route:
         full = isinstance(error, errors.PoolTimeout) and error.__cause__ is None
         # A standby ends a read that is in the way of what it replays: that is the serialization failure.
         unserved = isinstance(error, errors.Unavailable | errors.SerializationFailure) and not full
-        return Route(self.spare) if self.spare is not None and self.spare is not self.pool and unserved else None
+        return Route(self.spare) if self.spare is not None and self.spare is not tried and unserved else None

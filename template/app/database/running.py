@@ -71,11 +71,11 @@ class Running:
             seat.sending = self
             try:
                 reads_in = None if self.transaction else seat.transaction
-                unit = reads_in if reads_in and reads_in.begun else self
+                unit, tried = (reads_in if reads_in and reads_in.begun else self), self._route.pool
                 try:
                     return await work(unit)
                 except errors.DatabaseError as error:
-                    if self.transaction or unit is not self or (route := self._route.around(error)) is None:
+                    if self.transaction or unit is not self or (route := self._route.around(tried, error)) is None:
                         raise
                 usual, self._route = self._route, route
                 try:

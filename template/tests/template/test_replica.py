@@ -280,6 +280,21 @@ async def test_a_read_that_meets_the_end_of_the_replica_is_done_again_by_the_pri
                     await value(session, select(1))
 
 
+async def test_a_read_that_is_at_the_replica_while_the_others_leave_it_is_done_again_too(
+    settings: Settings, probe_database: MakeDatabase
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with AsyncExitStack() as stack:
+        database = probe_database(replica_url=await stack.enter_async_context(proxy.listen()), replica_fallback=True)
+        proxy.fall_silent()
+        reading = asyncio.create_task(reads_from(database))
+        while not proxy.connections:
+            await asyncio.sleep(0)
+        database.use_replica(False)
+        await stack.aclose()
+        assert await reading == "primary"
+
+
 async def test_the_first_read_of_all_is_done_by_the_primary_too(
     probe_database: MakeDatabase, closed: SecretStr
 ) -> None:
