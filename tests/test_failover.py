@@ -6,7 +6,6 @@ read-only, as managed services do it around a failover.
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -103,35 +102,6 @@ def test_a_url_with_several_hosts_follows_a_failover(access: str, snapshot: Path
                 assert refused.status_code == 503, refused.text
             service.administer(database_url(other), "SELECT pg_promote()")
             writes(client)
-
-
-def test_a_replica_that_does_not_follow_any_more_is_told_by_readiness(snapshot: Path, tmp_path: Path) -> None:
-    service = installed(snapshot, tmp_path, {"driver": "asyncpg", "access": "orm"})
-    with data_folders() as folder, ExitStack() as stack:
-        with service.dev_server(folder / "one") as server:
-            migrate(service, database_url(server))
-        subprocess.run(["cp", "-a", folder / "one", folder / "two"], check=True)
-        standby(folder / "two")
-        primary = stack.enter_context(service.dev_server(folder / "one"))
-        with (folder / "two" / "data" / "postgresql.auto.conf").open("a") as file:
-            file.write(f"primary_conninfo = 'host=127.0.0.1 port={httpx.URL(primary).port} user=postgres'\n")
-        replica = database_url(stack.enter_context(service.dev_server(folder / "two")))
-
-        def becomes(state: str, client: httpx.Client) -> None:
-            until = time.monotonic() + 60
-            while (answer := client.get("/health/ready")).json()["replica"] != state and time.monotonic() < until:
-                time.sleep(0.2)
-            expected = {"status": "ready", "replica": state, "migrations": "current"}
-            assert (answer.status_code, answer.json()) == (200, expected)
-
-        with service.serving(database_url(primary), DATABASE_REPLICA_URL=replica) as client:
-            writes(client)
-            becomes("ok", client)
-            service.administer(replica, "SELECT pg_wal_replay_pause()")
-            assert client.delete("/developers/1").status_code == 204
-            becomes("ReplicaLags", client)
-            service.administer(replica, "SELECT pg_wal_replay_resume()")
-            becomes("ok", client)
 
 
 def standby(data: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +19,7 @@ import httpx
 import pytest
 import yaml
 from harness import COMBINATIONS, NAME, ROOT, combination_id, render
+from replication import replicated
 from services import Service, database_url, free_port, python_called
 
 PATH = os.pathsep.join([os.environ["PATH"], str(ROOT / ".tools" / "prometheus" / "usr" / "bin")])
@@ -258,11 +258,9 @@ def test_each_query_of_dashboard_and_alerts_has_data_from_a_service_at_work(
         extensions.write(BROKEN)
     deploy = service.path / "deploy"
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.chmod(0o711)
-        primary, follower = servers(service, folder, stack)
-        url = database_url(primary)
-        environment = {"DATABASE_REPLICA_URL": database_url(follower), "WEB_CONCURRENCY": "2", "TMPDIR": str(tmp_path)}
+        servers = stack.enter_context(replicated(service))
+        url, replica = database_url(servers.primary), database_url(servers.replica)
+        environment = {"DATABASE_REPLICA_URL": replica, "WEB_CONCURRENCY": "2", "TMPDIR": str(tmp_path)}
         observed = replace(service, environment={**service.environment, **environment})
         client = stack.enter_context(observed.serving(url))
         observer = stack.enter_context(prometheus(deploy, tmp_path, client.base_url.netloc.decode()))
@@ -288,38 +286,14 @@ def test_each_query_of_dashboard_and_alerts_has_data_from_a_service_at_work(
         own = {name for name in families if name.startswith(("http_server_", "database_"))}
         assert own == stated_names(service.path)
         promtool_accepts(shown, tmp_path)
-        if combination["driver"] == "asyncpg":
-            assert asked(observer, "database_replica_lag_seconds") == [0]
-            service.administer(follower, "SELECT pg_wal_replay_pause()")
-            work(client, next(numbers))
-            until(lambda: asked(observer, "database_replica_lag_seconds > 1"))
-            service.administer(follower, "SELECT pg_wal_replay_resume()")
-            until(lambda: asked(observer, "database_replica_lag_seconds == 0"))
+        until(lambda: asked(observer, "database_replica_lag_seconds") == [0])
+        servers.pause()
+        work(client, next(numbers))
+        until(lambda: asked(observer, "database_replica_lag_seconds > 1"))
+        servers.resume()
+        until(lambda: asked(observer, "database_replica_lag_seconds == 0"))
 
 
 def promtool_accepts(shown: str, folder: Path) -> None:
     done = promtool("check", "metrics", cwd=folder, text=shown)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def servers(service: Service, folder: Path, stack: ExitStack) -> tuple[str, str]:
-    """A migrated server and one that follows it; the same one where setting that up would take a configuration file."""
-
-    def migrated(server: str) -> str:
-        service.create_database(database_url(server))
-        service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=database_url(server))
-        return server
-
-    if "mysql" in (service.path / "compose.yaml").read_text():
-        server = migrated(stack.enter_context(service.dev_server()))
-        return server, server
-    with service.dev_server(folder / "one") as server:
-        migrated(server)
-    subprocess.run(["cp", "-a", folder / "one", folder / "two"], check=True)
-    primary = stack.enter_context(service.dev_server(folder / "one"))
-    address = httpx.URL(primary)
-    data = folder / "two" / "data"
-    (data / "standby.signal").touch()
-    with (data / "postgresql.auto.conf").open("a") as file:
-        file.write(f"primary_conninfo = 'host={address.host} port={address.port} user={address.username}'\n")
-    return primary, stack.enter_context(service.dev_server(folder / "two"))

@@ -23,7 +23,6 @@ DIFFERENT_PYTHON = {
     "app/database/bulk/statements.py": DRIVER,
     "app/database/connecting.py": DRIVER,
     "app/database/dialect.py": DRIVER,
-    "app/database/replication.py": DRIVER,
     "app/database/driver.py": DRIVER,
     "app/database/error_codes.py": DRIVER,
     "app/developers/models.py": ACCESS,

@@ -126,8 +126,13 @@ async def measure(rounds: int, execute: Callable[[Any, str], Awaitable[object]],
 
 async def _raw(session: Any) -> Any:
     """The driver's connection of this transaction, which the layer itself gives to nobody."""
-    await session._unit.connect()
-    return session._unit._seat.connection.raw
+    found: list[Any] = []
+
+    async def look(raw: Any) -> None:
+        found.append(raw)
+
+    await session._unit.connect(look)
+    return found[0]
 
 
 async def _ids(raw: Any) -> list[int]:

@@ -23,7 +23,6 @@ LONG_QUERY = (
     "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
 )
 SLEEP = "SELECT SLEEP({})"
-LAG_NEEDS_A_RIGHT = True
 # MySQL's information_schema fails while any session runs a statement with a character of four bytes in it (error 3854);
 # MariaDB's performance_schema is empty.
 _TRANSACTION = """
@@ -67,7 +66,6 @@ PROVIDERS: dict[str, tuple[str, str | None]] = {
     "SQLAlchemy, another charset": ("mysql://ada:pw@host/orders?charset=latin1", "option charset write nothing"),
     "Prisma": ("mysql://ada:pw@host/orders?connection_limit=5", "option connection_limit set DATABASE_POOL_SIZE"),
 }
-FAR_AHEAD: str | None = "SELECT /*!80000 '3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5' */ /*M! '0-77-99999999' */"
 SCHEMAS_CASCADE = False  # they always do
 # Options of Alembic: a user who may do anything in a database reads all of its tables, so one of another.
 UNREADABLE_VERSIONS = {"version_table_schema": "mysql", "version_table": "user"}

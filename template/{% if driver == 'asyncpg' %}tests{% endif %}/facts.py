@@ -21,7 +21,6 @@ from tests.statements import rows, run, value
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
-LAG_NEEDS_A_RIGHT = False  # any user sees it
 UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
 DIFFER = "{a}::text IS DISTINCT FROM {b}::text"  # as stored
 CASELESS_TYPE = CITEXT()
@@ -69,7 +68,6 @@ CASELESS = (
 )
 SCHEMAS_CASCADE = True
 UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
-FAR_AHEAD: str | None = None  # selects a position of a primary that no server has come to
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"

@@ -6,6 +6,7 @@ from time import monotonic
 
 from app.database import driver, errors, metrics, tracing
 from app.database.options import IsolationLevel
+from app.database.own_writes import note_write
 from app.database.seat import Seat
 from app.database.statements import Kind
 from app.database.tracing import UnitSpans
@@ -66,6 +67,7 @@ class Transaction:
         if self.begun and seat.connection is not None:
             raw = seat.connection.raw
             self.begun, self.unsure = False, not driver.is_closed(raw)
+            note_write()  # before: it may be stored although its answer is lost
             try:
                 await self._say("COMMIT", driver.commit(raw), seat)
             except BaseException as error:
