@@ -32,3 +32,7 @@ bench: ## Measure the services against a hand-written one and other templates, 3
 
 bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as above: make bench-bulk [quick=1]
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/bulk.py $(if $(quick),--quick)
+
+.PHONY: mutation
+mutation: ## Put faults into the data layer and see which ones no test notices, an hour: make mutation [each=5] [survivors=1]
+	@scripts/with-tools mariadbd -- nice -n 10 $(uv) python trials/mutation.py $(if $(each),--each '$(each)') $(if $(survivors),--survivors)
