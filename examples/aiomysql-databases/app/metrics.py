@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.database import Database
 from app.database.metrics import Status
-from app.request_metrics import RequestMetricsMiddleware
+from app.requests import RequestsMiddleware
 from app.workers import living, shared_folder
 
 PUBLISHED_EVERY = 1.0  # seconds: so old may be what is shown of another worker's pool
@@ -47,7 +47,7 @@ def metrics() -> Response:  # not async: the process's own measures are read fro
 
 def publish() -> None:
     """Write down the state of this process; what applications of one process have of a kind is added up."""
-    _active.set(RequestMetricsMiddleware.active)
+    _active.set(RequestsMiddleware.active)
     statuses = [each for database in list(databases) for each in database.statuses().items()]
     _shown.update(pool for pool, _ in statuses)
     for name, gauge in _pools.items():
@@ -80,7 +80,8 @@ class _Workers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         processes = list(living())
-        summed = {m.name: m for m in MultiProcessCollector(None, shared_folder()).collect()}  # type: ignore[no-untyped-call]
+        of_all = MultiProcessCollector(None, shared_folder())  # type: ignore[no-untyped-call]
+        summed = {m.name: m for m in of_all.collect()}  # type: ignore[no-untyped-call]
         yield from summed.values()
         for metric in REGISTRY.collect():  # a team's own collectors, which are no worker's
             if metric.name not in summed and not metric.name.startswith(("process_", "python_gc_")):

@@ -31,6 +31,10 @@ class LimitsMiddleware:
             detail = f"Send at most {settings.max_header_fields} header fields"
             await problem(431, detail=detail)(scope, receive, send)
             return
+        announced = _announced(scope)
+        if announced == 0:
+            await self.app(scope, receive, send)
+            return
         received, answered, replaced = 0, False, False
 
         def limit() -> int:
@@ -39,7 +43,7 @@ class LimitsMiddleware:
 
         async def receive_limited() -> Message:
             nonlocal received
-            if not received and _announced(scope) > limit():  # before it is asked for: Expect: 100-continue
+            if not received and announced > limit():  # before it is asked for: Expect: 100-continue
                 await refuse()
             message = await receive()
             received += len(message.get("body", b""))
@@ -57,9 +61,7 @@ class LimitsMiddleware:
             if message["type"] == "http.response.start":
                 answered = True
                 # Starlette refuses in plain text what was announced, behind a router that FastAPI includes itself.
-                replaced = (
-                    message["status"] == 413 and _PLAIN_TEXT in message["headers"] and _announced(scope) > limit()
-                )
+                replaced = message["status"] == 413 and _PLAIN_TEXT in message["headers"] and announced > limit()
                 if replaced:
                     await problem(413, detail=_refusal(limit()))(scope, receive, send)
             if not replaced:
@@ -86,10 +88,14 @@ def allowing(app: ASGIApp, size: int | None) -> ASGIApp:
 
 
 def _announced(scope: Scope) -> int:
+    """The size of the body; 0 where there is none, 1 where nobody says: RFC 9112, 6.3; later versions need not say."""
+    size = 0 if scope.get("http_version") in ("1.0", "1.1") else 1
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             return int(value)
-    return 0
+        if name == b"transfer-encoding":
+            size = 1
+    return size
 
 
 def _refusal(size: int) -> str:

@@ -7,7 +7,6 @@ from fastapi.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from app import extensions, health, metrics, traces
-from app.access_log import AccessLogMiddleware
 from app.api_docs import add_api_docs
 from app.error_handlers import add_problem_handlers, unhandled
 from app.lifespan import SentenceAtFailedStart, lifespan
@@ -15,8 +14,8 @@ from app.limits import LimitsMiddleware
 from app.openapi import describe
 from app.overload import OverloadMiddleware
 from app.request_id import RequestIdMiddleware
-from app.request_metrics import RequestMetricsMiddleware
-from app.routing import include
+from app.requests import RequestsMiddleware
+from app.routing import include, put_first_what_is_hidden
 from app.settings import SERVICE_NAME, Settings
 from app.websockets import WebSocketErrorsMiddleware
 
@@ -32,9 +31,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(SentenceAtFailedStart),
-            Middleware(RequestMetricsMiddleware),
             Middleware(RequestIdMiddleware),
-            Middleware(AccessLogMiddleware),
+            Middleware(RequestsMiddleware),
             *getattr(extensions, "middleware", []),
             # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
             Middleware(ServerErrorMiddleware, handler=handler_of_bugs),
@@ -50,10 +48,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     add_problem_handlers(app)
     for error, handler in handlers.items():
         app.add_exception_handler(error, handler)
-    for router in (health.router, metrics.router, *getattr(extensions, "routers", [])):
+    for router in getattr(extensions, "routers", []):
+        include(app, router)
+    of_team = list(app.router.routes)
+    for router in (health.router, metrics.router):
         include(app, router)
     describe(app)
     add_api_docs(app)
+    put_first_what_is_hidden(app.router.routes, behind=of_team)
     return app
 
 

@@ -333,17 +333,21 @@ async def test_fastapi_options(settings: Settings, extend: Extend) -> None:
     extend.by("fastapi_options")
     async with asking(settings) as client:
         document = (await client.get("/openapi.json")).json()
-        assert (document["info"]["title"], document["info"]["version"]) == ("Orders", "2026.11")
+        said = document["info"]["title"], document["info"]["description"]
+        assert said == ("Orders", "What was ordered, and by whom")
         assert '"displayRequestDuration": true' in (await client.get("/docs")).text
 
 
 def test_pytest_plugins(settings: Settings, tmp_path: Path) -> None:
     """Another pytest, with tests/conftest.py, to which app/extensions.py names a module of the team's."""
     (example,) = examples("pytest_plugins")
+    example = example.replace("tests.fixtures", "tests.fixtures_of_this_test")  # this service may have one of that name
     team = f"import tests\nfrom app import extensions\n\ntests.__path__.append({str(tmp_path)!r})\n{example}"
     hand_over = 'extensions.pytest_plugins = pytest_plugins\npytest_plugins = ["tests.conftest"]\n'
     (tmp_path / "conftest.py").write_text(team + hand_over)
-    (tmp_path / "fixtures.py").write_text("import pytest\n\n\n@pytest.fixture\ndef orders():\n    return 3\n")
+    (tmp_path / "fixtures_of_this_test.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef orders():\n    return 3\n"
+    )
     (tmp_path / "test_orders.py").write_text("def test_orders(orders):\n    assert orders == 3\n")
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": settings.database.url.get_secret_value()}
     with Process("pytest", "test_orders.py", folder=tmp_path, environment=environment) as process:

@@ -254,3 +254,23 @@ async def test_a_setting_that_is_missing_stops_the_start_with_one_sentence() -> 
     with pytest.raises(CannotStart, match=r"^MAIL_SERVER is not set$"):
         async with app.router.lifespan_context(app):
             pass
+
+
+@pytest.mark.parametrize("path", ["/{path:path}", "/docs/{page}", "/{page}", "/health/{check}"])
+async def test_a_route_of_the_teams_that_fits_the_services_own_paths_hides_none(
+    path: str, settings: Settings, extend: pytest.MonkeyPatch
+) -> None:
+    everything = APIRouter()
+    everything.add_api_route(path, orders)
+    extend.setattr(extensions, "routers", [everything], raising=False)
+    app = create_app(settings)
+    asking = AsyncClient(transport=ASGITransport(app=app), base_url="http://test")
+    async with app.router.lifespan_context(app), asking as client:
+        for own in ("/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/favicon.png"):
+            response = await client.get(own)
+            assert (response.status_code, response.text == "[1]") == (200, False)
+
+
+def test_what_most_requests_are_for_is_looked_at_first(settings: Settings, extend: pytest.MonkeyPatch) -> None:
+    extend.setattr(extensions, "routers", [router], raising=False)
+    assert getattr(create_app(settings).routes[0], "path", None) == "/orders"

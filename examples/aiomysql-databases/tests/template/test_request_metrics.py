@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from app.request_metrics import RequestMetricsMiddleware, duration
+from app.requests import RequestsMiddleware, duration
 from app.routing import include
 
 Labels = tuple[str, str, str]
@@ -41,7 +41,7 @@ async def missing() -> None:
 async def stream() -> StreamingResponse:
     async def parts() -> AsyncIterator[bytes]:
         yield b"a"
-        assert RequestMetricsMiddleware.active
+        assert RequestsMiddleware.active
         yield b"b"
 
     return StreamingResponse(parts())
@@ -61,7 +61,7 @@ async def silent(scope: Scope, receive: Receive, send: Send) -> None:
 
 def service() -> FastAPI:
     """Routes of all kinds: plain, in routers in routers, in applications that are mounted, with parameters."""
-    app = FastAPI(middleware=[Middleware(RequestMetricsMiddleware)])
+    app = FastAPI(middleware=[Middleware(RequestsMiddleware)])
     flat, outer, inner = APIRouter(prefix="/flat"), APIRouter(prefix="/{tenant}/outer"), APIRouter(prefix="/inner")
     for path, endpoint in (("/things/{id}", answer), ("/fail", fail), ("/missing/{id}", missing), ("/stream", stream)):
         flat.add_api_route(path, endpoint)
@@ -126,7 +126,7 @@ async def test_a_request_counts_once_by_the_template_of_its_route(
     method: str, path: str, labels: Labels, ask: Ask
 ) -> None:
     assert await ask(method, path) == {labels: 1}
-    assert RequestMetricsMiddleware.active == 0
+    assert RequestsMiddleware.active == 0
 
 
 def scope_of(method: str, path: str) -> Scope:
@@ -145,10 +145,10 @@ async def test_a_client_that_hangs_up_is_no_failure_of_the_service() -> None:
         await app(scope_of("POST", "/flat/upload"), gone, send)
     await app(scope_of("GET", "/silent/"), gone, send)
     assert counts() - before == {("POST", "/flat/upload", "499"): 1, ("GET", "/silent/{path}", "499"): 1}
-    assert RequestMetricsMiddleware.active == 0
+    assert RequestsMiddleware.active == 0
 
 
-async def test_a_request_that_is_cancelled_is_a_failure_and_no_longer_in_flight() -> None:
+async def test_a_request_that_is_cancelled_counts_as_one_whose_client_has_gone() -> None:
     async def never() -> Message:
         await asyncio.Event().wait()
         raise AssertionError
@@ -158,12 +158,12 @@ async def test_a_request_that_is_cancelled_is_a_failure_and_no_longer_in_flight(
 
     before = counts()
     asking = asyncio.create_task(service()(scope_of("POST", "/flat/upload"), never, send))
-    while not RequestMetricsMiddleware.active:
+    while not RequestsMiddleware.active:
         await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])
-    assert counts() - before == {("POST", "/flat/upload", "500"): 1}
-    assert RequestMetricsMiddleware.active == 0
+    assert counts() - before == {("POST", "/flat/upload", "499"): 1}
+    assert RequestsMiddleware.active == 0
 
 
 async def test_what_the_service_refuses_before_routing_and_what_its_own_routes_answer_counts(

@@ -48,7 +48,11 @@ class PasswordSource:
             except Exception as error:
                 if len(tried) == ATTEMPTS or not isinstance(translate(error, writing=True), AccessDenied):
                     raise
-                while (right := self._right_meanwhile(account, tried, began)) is None:
+                while True:
+                    right, _ = self._right.get(account, (password, began))
+                    if right not in tried:
+                        password = right
+                        break
                     if looks == 0:
                         raise
                     looks -= 1
@@ -56,16 +60,12 @@ class PasswordSource:
                     password = await self._password(account)
                     if password != tried[-1] or looks == 0:  # a newer one; or the server may know it by now
                         break
-                else:
-                    password = right
+                    right, when = self._right.get(account, (password, began))
+                    if right == password and when > began:  # it does: others got in
+                        break
             else:
                 self._right[account] = password, monotonic()
                 return connection
-
-    def _right_meanwhile(self, account: Account, tried: list[str], began: float) -> str | None:
-        """The password that was right last time, unless it was refused since."""
-        right, when = self._right.get(account, (None, began))
-        return right if right not in tried or when > began else None
 
     async def _password(self, account: Account) -> str:
         try:

@@ -198,8 +198,9 @@ def test_a_statement_is_described_by_the_conventions_for_databases(settings: Set
     assert insert.pop("db.query.text").startswith("INSERT INTO probes (id, name, value, ")
     assert insert.pop("db.system.name") in ("postgresql", "mysql", "mariadb")
     where: dict[str, Any] = {"server.address": target.socket}
-    if target.hosts:
-        where = {"server.address": target.hosts[0][0], "server.port": target.hosts[0][1]}
+    if target.hosts:  # of several nobody says which it is
+        ((host, port), *others) = target.hosts
+        where = {} if others else {"server.address": host, "server.port": port}
     assert insert == {
         "db.namespace": target.database,
         "db.operation.name": "INSERT",

@@ -1,0 +1,111 @@
+"""What each request came to, noted once: counted for Prometheus by its route, and written as one line of the log.
+
+By the template of the route, never by what a caller sent: so nobody outside makes new series, and no key and no secret
+of a path or a query is written down. The line stands in place of the server's own, and is as silent when the server was
+told to write none. Names and labels are OpenTelemetry's: https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
+"""
+
+import asyncio
+import logging
+from time import perf_counter
+
+from prometheus_client import Histogram
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.database.metrics import Tally, tally
+from app.overload import ALWAYS_SERVED
+from app.request_route import route_of
+
+logger = logging.getLogger(__name__)
+
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+OTHER = "_OTHER"
+CLIENT_GONE = 499  # nginx's: ended before there was an answer, which is no failure of the service
+
+duration = Histogram(
+    "http_server_request_duration_seconds",
+    "Duration of requests; the route is empty where none was found, or the request was refused before",
+    ["http_request_method", "http_route", "http_response_status_code"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
+)
+
+
+class RequestsMiddleware:
+    """Plain ASGI, outside of all that may answer. `active` is the number of requests in flight in this process.
+
+    A request is noted when its answer is complete, not when what was to be done after it is; or else when it ends, and
+    then the line says that it was cut off.
+    """
+
+    active = 0
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        # Looking one up in the metric costs as much as all else.
+        self._known: dict[tuple[str, str, int], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, noted, began, routes = 0, False, perf_counter(), scope["app"].routes
+        cost = Tally() if logger.isEnabledFor(logging.WARNING) else None
+        tally.set(cost)
+
+        def note(*, cut_off: bool) -> None:
+            nonlocal noted
+            if not noted:
+                noted, seconds, route = True, perf_counter() - began, route_of(scope, routes)
+                self._count(scope["method"], route, status, seconds)
+                if cost is not None:
+                    _write(scope, route, status, seconds, cost, cut_off)
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                note(cut_off=False)
+
+        RequestsMiddleware.active += 1
+        try:
+            await self.app(scope, receive, send_and_note)
+        except (asyncio.CancelledError, ClientDisconnect):
+            raise
+        except BaseException:
+            if not status:
+                status = 500  # answered outside of all middleware
+                note(cut_off=False)
+            raise
+        finally:
+            RequestsMiddleware.active -= 1
+            status = status or CLIENT_GONE
+            note(cut_off=True)
+
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        labels = method if method in METHODS else OTHER, route, status
+        if (known := self._known.get(labels)) is None:
+            self._known[labels] = known = duration.labels(*labels)
+        known.observe(seconds)
+
+
+def _write(scope: Scope, route: str, status: int, seconds: float, cost: Tally, cut_off: bool) -> None:
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))  # where a proxy has put the service
+    quiet = status < 400 and scope["path"].removeprefix(root).startswith(ALWAYS_SERVED)
+    level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    fields = {
+        "method": scope["method"],
+        "route": route or None,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 2),
+        "database_ms": round(cost.seconds * 1000, 2),
+        "statements": cost.statements,
+    }
+    words = "%s %s %s in %.1f ms, %d statements in %.1f ms%s"
+    ended = ", cut off" if cut_off else ""
+    what = scope["method"], route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, ended
+    logger.log(level, words, *what, extra=fields | {"cut_off": True} if cut_off else fields)
