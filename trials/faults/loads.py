@@ -24,9 +24,6 @@ async def pool_exhausted(world: World) -> Balance:
         books = world.books(serving)
         async with books.load(writers=60, readers=30):
             await asyncio.sleep(world.seconds)
-        books.mark()
-        async with books.load(writers=1):
-            await books.recovered()
         world.struck = books.statuses[503]
         return await world.balance(books)
 
