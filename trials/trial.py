@@ -18,7 +18,7 @@ from services import CommandFailed, Service, python_called
 
 RECOVERY = 1.0
 """Seconds from "the server is back" to the first acknowledged write."""
-LIMIT = 90.0
+LIMIT = 180.0
 """Seconds after which a fault is given up."""
 DURABLE = "SET GLOBAL innodb_flush_log_at_trx_commit = 1"
 """The private server of `dev` keeps what was committed in its own memory for up to a second."""
