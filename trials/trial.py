@@ -18,7 +18,7 @@ from services import CommandFailed, Service, python_called
 
 RECOVERY = 1.0
 """Seconds from "the server is back" to the first acknowledged write."""
-LIMIT = 90.0
+LIMIT = 180.0
 """Seconds after which a fault is given up."""
 DURABLE = "SET GLOBAL innodb_flush_log_at_trx_commit = 1"
 """The private server of `dev` keeps what was committed in its own memory for up to a second."""
@@ -38,8 +38,8 @@ class Result:
     skipped: str | None = None
 
 
-def judged(balance: Balance, struck: int) -> str | None:
-    """Why a goal is missed, in a sentence."""
+def judged(balance: Balance, struck: int, *, timed: bool = True) -> str | None:
+    """Why a goal is missed, in a sentence. Not `timed`: on a machine that does other things, too."""
     if not struck:
         return "the fault did not happen"
     if not balance.acknowledged:
@@ -47,7 +47,7 @@ def judged(balance: Balance, struck: int) -> str | None:
     if balance.faults:
         counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in balance.faults.items())
         return "; ".join([counts, *balance.examples[:3]])
-    if balance.recovery is not None and balance.recovery > RECOVERY:
+    if timed and balance.recovery is not None and balance.recovery > RECOVERY:
         return f"the first write was acknowledged {balance.recovery:.1f} s after the server was back"
     return None
 
@@ -82,7 +82,7 @@ async def results(world: World, names: Sequence[str]) -> AsyncIterator[Result]:
             await in_thread(lambda: _prepare(world))
             async with asyncio.timeout(LIMIT):
                 balance = await FAULTS[name](world)
-            missed = judged(balance, world.struck)
+            missed = judged(balance, world.struck, timed=not world.short)
         except NotHere as reason:
             skipped = str(reason)
         except TimeoutError:

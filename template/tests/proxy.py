@@ -1,4 +1,4 @@
-"""A TCP proxy between the service and its server: it counts round trips, can swallow what is sent, and lose an answer."""
+"""A TCP proxy between the service and its server: it counts round trips, and can swallow and lose what is sent."""
 
 import asyncio
 import socket

@@ -43,6 +43,6 @@ FAULTS: dict[str, Fault] = {
     "two releases across a migration": processes.two_releases,
     "clock jumps": processes.clock_jumps,
 }
-SHORT = ("the answer of COMMIT is lost", "cut in mid-statement", "server killed (-9) under load", "SIGTERM under load")
+SHORT = ("the answer of COMMIT is lost", "server killed (-9) under load")
 PROCESS_PER_SESSION = ("process of a session killed (-9)",)
 """Faults that only a server with a process for each session can have."""

@@ -13,8 +13,8 @@ from app.database.tracing import UnitSpans
 
 
 class Transaction:
-    """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow; while it is `unsure`,
-    COMMIT may have been sent, and nobody knows what came of it.
+    """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow; while it is
+    `unsure`, COMMIT may have been sent, and nobody knows what came of it.
     """
 
     def __init__(self, isolation_level: IsolationLevel) -> None:
@@ -56,8 +56,8 @@ class Transaction:
             self.lost = error
 
     async def commit(self, seat: Seat) -> None:
-        """What follows is another transaction. Raises TransactionAborted when this one was lost, and OutcomeUnknown when
-        the connection was lost before the answer: only one that was known to be closed has sent nothing.
+        """What follows is another transaction. Raises TransactionAborted when this one was lost, and OutcomeUnknown
+        when the connection was lost before the answer: only one that was known to be closed has sent nothing.
         """
         if self.lost or self.stuck or (self.begun and seat.connection is None):
             await self.roll_back(seat)

@@ -35,8 +35,7 @@ class Unit(Running):
         self.attempt = 0
         self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
-        self.unfinished = 0
-        self.over = False
+        self.unfinished, self.over = 0, False
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()

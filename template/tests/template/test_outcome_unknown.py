@@ -1,4 +1,4 @@
-"""A COMMIT whose answer is missing: told as what it is, not as a failure that left nothing behind, and not run again."""
+"""A COMMIT whose answer is missing is told as what it is, not as a failure that left nothing behind."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
