@@ -34,5 +34,5 @@ bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as abov
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/bulk.py $(if $(quick),--quick)
 
 .PHONY: mutation
-mutation: ## Put faults into the data layer and see which ones no test notices, an hour: make mutation [each=5] [survivors=1]
+mutation: ## Put faults into the data layer and see which ones no test notices: make mutation [each=5] [survivors=1]
 	@scripts/with-tools mariadbd -- nice -n 10 $(uv) python trials/mutation.py $(if $(each),--each '$(each)') $(if $(survivors),--survivors)
