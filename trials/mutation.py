@@ -1,7 +1,7 @@
 """Which faults in the data layer does no test notice? Writes docs/mutation.md.
 
-    make mutation                 EACH faults of each module, chosen by a fixed seed: about an hour on two cores
-    make mutation each=100000     all of them: a night
+    make mutation                 EACH faults of each module, chosen by a fixed seed
+    make mutation each=100000     all of them
     make mutation survivors=1     only those that nobody noticed last time, after tests were added
 
 A fault is a small change of one place (trials/mutants.py) in a rendered service. For each, those of the service's tests
