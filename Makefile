@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo update-demo test check examples bench bench-bulk scale
+.PHONY: help demo update-demo test check examples bench bench-bulk faults scale
 
 driver ?= asyncpg
 access ?= orm
@@ -33,5 +33,8 @@ bench: ## Measure the services against a hand-written one and other templates, 3
 bench-bulk: ## Measure every way of moving many rows, 20 minutes, MYSQLD as above: make bench-bulk [quick=1]
 	@scripts/with-tools mariadbd -- uv run --group bench python benchmarks/bulk.py $(if $(quick),--quick)
 
+faults: ## Do to every combination what breaks databases and networks, 15 minutes, MYSQLD as above: make faults [only=DNS]
+	@scripts/with-tools faketime mariadbd -- $(uv) python trials/run_faults.py $(if $(only),--only '$(only)')
+
 scale: ## Run services on clusters that this starts: poolers, failovers, replicas, 20 minutes: make scale [only=patroni]
-	@scripts/with-tools -- $(uv) python trials/scale/__main__.py $(if $(only),--only $(only))
+	@scripts/with-tools mariadbd -- $(uv) python trials/scale/__main__.py $(if $(only),--only $(only))

@@ -52,7 +52,7 @@ OF_POSTGRESQL = {
     "39": "a bug in a function",
     "3B": "savepoints are the session's own",
     "3F": "a schema that is not there: deployment, or a bug",
-    "40": "a transaction of which nobody knows whether it was done must not run again; nor one that fails by a rule",
+    "40": "a transaction that fails by a rule must not run again",
     "42": "a statement that is wrong, or a privilege that was not granted. "
     "A policy of row-level security has 42501 too, and is told from a privilege: CheckViolation",
     "54": "too many columns or arguments: of the statement",

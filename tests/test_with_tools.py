@@ -90,7 +90,7 @@ def test_without_a_known_package_manager_one_sentence_says_what_to_install(bare_
     script = checkout / "scripts" / "with-tools"
     # The folders of system programs, which the script looks into for servers, would have them on this machine.
     script.write_text(script.read_text().replace(":/usr/local/sbin:/usr/sbin:/sbin", ""))
-    for tool in ("mariadbd", "mysqld", "pgbouncer", "prometheus"):
+    for tool in ("faketime", "mariadbd", "mysqld", "pgbouncer", "prometheus"):
         done = with_tools(tool, "--", "true", root=checkout, PATH=bare_path, MYSQLD="")
         assert done.returncode == 1
         assert "is missing: install it with this system's package manager" in last_line(done)

@@ -1,7 +1,7 @@
-"""`make faults`: every fault against every combination, two combinations at a time, and docs/faults.md of what was found.
+"""`make faults`: every fault against every combination, two combinations at a time, and docs/faults.md of them.
 
-Ends with 1 when a goal is missed, after the rows that miss it. Each combination is a process of its own, which gives its
-results as lines of JSON; Ctrl-C ends them all, with their servers.
+Ends with 1 when a goal is missed, after the rows that miss it. Each combination is a process of its own, which gives
+its results as lines of JSON; Ctrl-C ends them all, with their servers.
 """
 
 import argparse
@@ -19,14 +19,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT / "tests"))
-
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from books import Balance
 from faults import FAULTS
 from faults.world import LIMITS, PATIENCE
-from harness import COMBINATIONS, combination_id
+from harness import COMBINATIONS, ROOT, combination_id
 from machine import machine, versions
 from table import PAGE, line, page
 from trial import Result, results, world

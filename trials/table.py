@@ -14,18 +14,19 @@ Each row is a fault, under load, and what a client that keeps books found: it re
 reads back at once what was acknowledged, and compares with the table in the end. A write is *acknowledged* (2xx),
 *refused* (an answer which says that nothing was stored) or *unknown* (no answer, or `urn:problem:outcome-unknown`).
 
-- **struck**: how often the fault happened. **lost**: acknowledged, and not there. **stored**: refused, and there all the
-  same. **wrong**: another row's values, a 404 after a 201, half of a change. **5xx**: other than 503 and 504, or no
+- **struck**: how often the fault happened. **lost**: acknowledged, and not there. **stored**: refused, and there all
+  the same. **wrong**: another row's values, a 404 after a 201, half of a change. **5xx**: other than 503 and 504, or no
   problem document. **hung**: no answer within {patience:.0f} s. **leaked**: connections or places in the pool that are
-  still in use when all is quiet. All of them have to be 0.
+  still in use when all is quiet. From *lost* to *leaked* all have to be 0.
 - **wait**: the longest that a request waited, in seconds; the limits were {limits}.
 - **recovery**: seconds from "the server is back" to the first acknowledged write; it has to be below {recovery:.0f}.
 
 How some of them are made: *COMMIT fails* by a deferred constraint trigger on PostgreSQL, elsewhere by a connection that
 ends before COMMIT reaches the server. *Slow network* and *black hole* by a proxy that delays and holds back, since not
-every kernel has netem: what is lost arrives by a retransmission, 200 ms later. *DNS* by a hosts file in a mount namespace
-of the service. *Disk full* by a file system in memory. *Clock jumps* by libfaketime, for the service's wall clock.
-*Memory limit* by RLIMIT_DATA, 64 MiB above what the idle service has.
+every kernel has netem: what is lost arrives by a retransmission, 200 ms later. *DNS* by a hosts file in a mount
+namespace of the service. *Disk full* by a file system in memory. *Clock jumps* by libfaketime, for the service's wall
+clock. *Memory limit* by RLIMIT_DATA, 64 MiB above what the idle service has. *Process of a session* is for PostgreSQL
+alone: the other servers have threads.
 """
 COLUMNS = (
     *("requests", "acknowledged", "unknown", "struck", "lost", "stored", "wrong", "5xx", "hung", "leaked"),

@@ -26,7 +26,8 @@ def by_way_of(url: SecretStr, port: socket.socket) -> SecretStr:
 class Proxy:
     """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on.
 
-    What has `loses_answer_to` in it reaches the server; instead of its answer the client gets the end of its connection.
+    A command that ends with `loses_answer_to` reaches the server; instead of its answer the client gets the end of its
+    connection.
     """
 
     def __init__(self, url: SecretStr) -> None:
@@ -84,7 +85,7 @@ class Proxy:
                     await self._passing.wait()
                     self.round_trips += server_spoke
                     server_spoke = False
-                    lost = self.loses_answer_to is not None and self.loses_answer_to in data
+                    lost = self.loses_answer_to is not None and data.rstrip(b"\0").endswith(self.loses_answer_to)
                     to_server.write(data)
                     await to_server.drain()
                 answering.cancel()

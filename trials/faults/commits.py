@@ -68,7 +68,7 @@ async def cut_in_statement(world: World) -> Balance:
 
 async def read_after_write(world: World) -> Balance:
     """What a 2xx said is what the next request reads, in whichever process and on whichever connection."""
-    async with world.serving(WEB_CONCURRENCY="2") as serving:
+    async with world.serving(variables={"WEB_CONCURRENCY": "2"}) as serving:
         books = world.books(serving)
         async with books.load(writers=12, readers=4):
             await asyncio.sleep(world.seconds * 2)

@@ -4,7 +4,9 @@ import asyncio
 import random
 import resource
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 from books import Balance, Books, Row
@@ -18,13 +20,10 @@ HELD = {"DATABASE_STATEMENT_TIMEOUT": "1", "DATABASE_TRANSACTION_TIMEOUT": "2"}
 async def pool_exhausted(world: World) -> Balance:
     """Forty at once on three connections, and nobody waits for long."""
     few = {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "1", "DATABASE_POOL_TIMEOUT": "0.1"}
-    async with world.serving(**few) as serving:
+    async with world.serving(variables=few) as serving:
         books = world.books(serving)
         async with books.load(writers=60, readers=30):
             await asyncio.sleep(world.seconds)
-        books.mark()
-        async with books.load(writers=1):
-            await books.recovered()
         world.struck = books.statuses[503]
         return await world.balance(books)
 
@@ -73,7 +72,7 @@ async def lock_storm(world: World) -> Balance:
         return await world.balance(books)
 
 
-async def _counted(books: Books, method: str, path: str, **request: object) -> None:
+async def _counted(books: Books, method: str, path: str, **request: Any) -> None:
     answer = await books.ask(method, path, **request)
     books.counts["storm"] += 1
     books.counts["acknowledged"] += isinstance(answer, httpx.Response) and answer.is_success
@@ -86,12 +85,12 @@ async def lock_held(world: World) -> Balance:
     else:
         lock, free = ["BEGIN", "LOCK TABLE developers IN EXCLUSIVE MODE"], "COMMIT"
     with world.server.console(keeps=True) as holder:
-        async with world.serving(**HELD) as serving:
+        async with world.serving(variables=HELD) as serving:
             books = world.books(serving)
             async with books.load():
                 await asyncio.sleep(world.seconds / 2)
                 for statement in lock:
-                    await in_thread(lambda statement=statement: holder.run(statement))
+                    await in_thread(partial(holder.run, statement))
                 await asyncio.sleep(2.5)
                 world.struck = books.statuses[503] + books.statuses[504]
                 await in_thread(lambda: holder.run(free))
@@ -150,7 +149,7 @@ async def _export(url: str) -> int:
 
 
 def _limit_memory(process: int, more: int) -> None:
-    """Of its own data, https://man7.org/linux/man-pages/man2/getrlimit.2.html: what a cgroup does, without its rights."""
+    """Of its own data, https://man7.org/linux/man-pages/man2/getrlimit.2.html: as a cgroup does, without its rights."""
     status = Path(f"/proc/{process}/status").read_text().splitlines()
     data = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmData:"))
     resource.prlimit(process, resource.RLIMIT_DATA, (data + more, data + more))

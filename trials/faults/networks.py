@@ -7,7 +7,7 @@ import asyncio
 import os
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -51,7 +51,7 @@ async def swallows_answers(world: World) -> Balance:
 
 
 async def _black_hole(world: World, direction: str) -> Balance:
-    async with world.by_proxy(**IMPATIENT) as (proxy, _, books):
+    async with world.by_proxy(IMPATIENT) as (proxy, _, books):
         async with books.load():
             await asyncio.sleep(world.seconds / 2)
             with proxy.silent(getattr(proxy, direction)):
@@ -65,7 +65,7 @@ async def _black_hole(world: World, direction: str) -> Balance:
 
 async def server_freezes(world: World) -> Balance:
     """SIGSTOP to all of the server: connections are accepted by the system, and nobody speaks."""
-    async with world.serving(**IMPATIENT) as serving:
+    async with world.serving(variables=IMPATIENT) as serving:
         books = world.books(serving)
         async with books.load():
             await asyncio.sleep(world.seconds / 2)
@@ -81,7 +81,7 @@ async def server_freezes(world: World) -> Balance:
 async def slow(world: World) -> Balance:
     """200 ms for a round trip, and 5 % of what is sent arrives after a retransmission only."""
     patient = {"DATABASE_CONNECT_TIMEOUT": "5", "DATABASE_POOL_TIMEOUT": "5"}
-    async with world.by_proxy(**patient) as (proxy, _, books):
+    async with world.by_proxy(patient) as (proxy, _, books):
         proxy.delay, proxy.loss = 0.1, 0.05
         async with books.load(writers=16, readers=4):
             await asyncio.sleep(world.seconds * 2)
@@ -94,7 +94,7 @@ async def name_fails(world: World) -> Balance:
     proxy = Proxy(world.server.url)
     with Names() as names:
         names.lead_to("127.0.0.1")
-        async with proxy.listen() as url, world.serving(by_name(url), *names.prefix) as serving:
+        async with proxy.listen() as url, world.serving(by_name(url), prefix=names.prefix) as serving:
             books = world.books(serving)
             async with books.load():
                 await asyncio.sleep(world.seconds / 2)
@@ -117,14 +117,13 @@ async def name_moves(world: World) -> Balance:
         async with new.listen("127.0.0.3") as there:
             port = httpx.URL(there).port
             assert port
-            leaving = old.listen("127.0.0.2", port)
-            url = await leaving.__aenter__()
-            try:
-                async with world.serving(by_name(url), *names.prefix) as serving:
+            async with AsyncExitStack() as leaving:
+                url = await leaving.enter_async_context(old.listen("127.0.0.2", port))
+                async with world.serving(by_name(url), prefix=names.prefix) as serving:
                     books = world.books(serving)
                     async with books.load():
                         await asyncio.sleep(world.seconds / 2)
-                        await leaving.__aexit__(None, None, None)
+                        await leaving.aclose()
                         await asyncio.sleep(0.3)
                         names.lead_to("127.0.0.3")
                         books.mark()
@@ -132,8 +131,6 @@ async def name_moves(world: World) -> Balance:
                         await asyncio.sleep(world.seconds / 4)
                         world.struck = len(new.connections)
                     return await world.balance(books)
-            finally:
-                old.cut()
 
 
 def by_name(url: str) -> str:

@@ -1,7 +1,7 @@
 """A TCP proxy between a service and its server that does to the connections what a network does.
 
-It can cut a connection before, within or after what the client sends, hold back what goes one way or the other, be slow,
-and lose. What is held back is not lost: when the network is whole again it arrives, as retransmitted packets do.
+It can cut a connection before, within or after what the client sends, hold back what goes one way or the other, be
+slow, and lose. What is held back arrives when the network is whole again, as retransmitted packets do.
 """
 
 import asyncio
@@ -145,9 +145,14 @@ class Proxy:
 
 def commits(*where: Cut, share: float) -> Callable[[bytes], Cut | None]:
     """Cut a share of the COMMITs, at each of these places in turn."""
-    return lambda sent: random.choice(where) if b"COMMIT" in sent and random.random() < share else None
+    return lambda sent: random.choice(where) if _is_commit(sent) and random.random() < share else None
 
 
 def anything(*where: Cut, share: float) -> Callable[[bytes], Cut | None]:
     """Cut a share of all that is sent."""
     return lambda sent: random.choice(where) if random.random() < share else None
+
+
+def _is_commit(sent: bytes) -> bool:
+    """By its end: PostgreSQL's commands end with a NUL, and a BEGIN has READ COMMITTED in it."""
+    return sent.rstrip(b"\0").endswith(b"COMMIT")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 
 from books import Balance, Books
 from services import CommandFailed
@@ -71,8 +72,7 @@ async def sessions_killed(world: World) -> Balance:
                 with suppress(CommandFailed):  # it has ended by itself
                     found = await in_thread(lambda: world.console.run(one))
                     if world.is_mysql and found:
-                        kill = f"KILL {found[0][0]}"
-                        await in_thread(lambda kill=kill: world.console.run(kill))
+                        await in_thread(partial(world.console.run, f"KILL {found[0][0]}"))
                     world.struck += bool(found)
                 await asyncio.sleep(0.01)
             await _back(world, books)
@@ -105,7 +105,7 @@ async def out_of_connections(world: World) -> Balance:
         few, many = "ALTER ROLE app CONNECTION LIMIT 3", "ALTER ROLE app CONNECTION LIMIT -1"
     world.console.run(few)
     try:
-        async with world.serving(url, DATABASE_POOL_SIZE="20", DATABASE_MAX_OVERFLOW="10") as serving:
+        async with world.serving(url, {"DATABASE_POOL_SIZE": "20", "DATABASE_MAX_OVERFLOW": "10"}) as serving:
             books = world.books(serving)
             async with books.load(writers=20, readers=8):
                 await asyncio.sleep(world.seconds)

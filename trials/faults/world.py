@@ -7,10 +7,11 @@ import asyncio
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import httpx
@@ -29,6 +30,7 @@ LIMITS = {
     "DATABASE_TRANSACTION_TIMEOUT": "4",
     "LOG_LEVEL": "WARNING",
 }
+NOTHING: Mapping[str, str] = MappingProxyType({})
 PATIENCE = 15.0  # seconds: more than these limits together
 
 
@@ -42,20 +44,22 @@ class Missed(Exception):
 
 @dataclass(frozen=True)
 class Serving:
-    """A service at work: where, and its first process."""
+    """A service at work: where, and its first process. What it logs is the world's `log` when it has ended."""
 
     url: str
     process: subprocess.Popen[str]
-    log: Callable[[], str]
 
 
 class World:
-    """`struck` is how often the fault at hand happened, `seconds` how long a load lasts that nothing else ends."""
+    """`struck` is how often the fault at hand happened, `seconds` how long a load lasts that nothing else
+    ends, `log` the end of what the last service logged.
+    """
 
     def __init__(self, name: str, service: Service, server: Server, console: Console, *, short: bool) -> None:
         self.name, self.service, self.server, self.console, self.short = name, service, server, console, short
         self.seconds = 0.7 if short else 2.0
         self.struck = 0
+        self.log = ""
 
     @property
     def is_mysql(self) -> bool:
@@ -63,11 +67,16 @@ class World:
 
     @asynccontextmanager
     async def serving(
-        self, url: str = "", *prefix: str, path: Path | None = None, **variables: str
+        self,
+        url: str = "",
+        variables: Mapping[str, str] = NOTHING,
+        *,
+        prefix: Sequence[str] = (),
+        path: Path | None = None,
     ) -> AsyncIterator[Serving]:
         """The service, as `python -m app` runs it, on the server's own URL or another; `path` is another copy of it."""
         with ExitStack() as stack:
-            started = self._serving(url or self.server.url, prefix, path, variables)
+            started = self._serving(url or self.server.url, variables, prefix, path)
             try:
                 yield await in_thread(lambda: stack.enter_context(started))
             finally:
@@ -75,15 +84,13 @@ class World:
 
     @contextmanager
     def _serving(
-        self, url: str, prefix: tuple[str, ...], path: Path | None, variables: dict[str, str]
+        self, url: str, variables: Mapping[str, str], prefix: Sequence[str], path: Path | None
     ) -> Iterator[Serving]:
         port = free_port()
         command = [*prefix, self.service.executable("python"), "-m", "app", "--port", str(port), "--no-access-log"]
-        service = Service(path, self.service.python, self.service.environment) if path else self.service
-        with (
-            tempfile.TemporaryFile("w+") as log,
-            service.background(*command, log=log, **LIMITS | variables, DATABASE_URL=url) as process,
-        ):
+        environment = {**self.service.environment, **LIMITS, **variables, "DATABASE_URL": url}
+        service = Service(path or self.service.path, self.service.python, environment)
+        with tempfile.TemporaryFile("w+") as log, service.background(*command, log=log) as process:
 
             def printed() -> str:
                 log.seek(0)
@@ -95,13 +102,16 @@ class World:
                 if process.poll() is not None or time.monotonic() > until:
                     raise CommandFailed(f"{printed()}\n\n{' '.join(command)}: does not answer")
                 time.sleep(0.02)
-            yield Serving(address, process, printed)
+            try:
+                yield Serving(address, process)
+            finally:
+                self.log = printed()
 
     @asynccontextmanager
-    async def by_proxy(self, **variables: str) -> AsyncIterator[tuple[Proxy, Serving, Books]]:
+    async def by_proxy(self, variables: Mapping[str, str] = NOTHING) -> AsyncIterator[tuple[Proxy, Serving, Books]]:
         """The service by way of a proxy, with books for it."""
         proxy = Proxy(self.server.url)
-        async with proxy.listen() as url, self.serving(url, **variables) as serving:
+        async with proxy.listen() as url, self.serving(url, variables) as serving:
             yield proxy, serving, self.books(serving)
             proxy.hurt = None
 
