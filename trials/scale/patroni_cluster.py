@@ -51,6 +51,10 @@ class Member:
             return httpx.get(f"http://127.0.0.1:{self.rest}{path}", trust_env=False, timeout=5).json()
         return None
 
+    def stop(self) -> None:
+        if self.program:
+            self.program.stop()
+
     def kill(self) -> None:
         """SIGKILL to Patroni and to PostgreSQL, as when the machine is gone."""
         assert self.program
@@ -143,7 +147,7 @@ def cluster(service: Service, folder: Path) -> Iterator[Cluster]:
         patroni, logs = [str(python.with_name("patroni"))], own(folder / "logs")
         for member in members:
             member.program = Program([*patroni, str(member.configuration)], logs, **ACCOUNT)
-            stack.callback(lambda member: member.program and member.program.stop(), member)
+            stack.callback(member.stop)
         options = "check port {} inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions"
         servers = {member.port: options.format(member.rest) for member in members}
         proxy = stack.enter_context(haproxy(folder, servers, CHECKS, limit=120))
