@@ -1,7 +1,8 @@
 """Three PostgreSQL members that Patroni manages by way of etcd, with HAProxy in front, all on this machine.
 
-https://patroni.readthedocs.io/en/latest/yaml_configuration.html. The limits are the shortest that Patroni takes, so that
-a leader that was killed is replaced after 20 seconds at most. PostgreSQL is the one of a service's development.
+https://patroni.readthedocs.io/en/latest/yaml_configuration.html. The limits are the shortest that Patroni takes, so
+that a leader that was killed is replaced after 20 seconds and some more. PostgreSQL is the one of a service's
+development.
 """
 
 import json
