@@ -268,7 +268,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(server_url: str, program: Sequence[str] = ("pgbouncer",), **options: object) -> Iterator[str]:
+def pgbouncer(server_url: str, program: Sequence[str] = ("pgbouncer",), /, **options: object) -> Iterator[str]:
     """The same server through a PgBouncer in transaction mode, with `options` or PgBouncer's own defaults.
 
     `program` is the beginning of the command that runs it, where it is not the system's own.

@@ -18,8 +18,8 @@ page is generated. What to set for each of these is in a service's `docs/scaling
 
 """
 FOOTER = """
-Acknowledged: writes that were answered 2xx. Unknown: writes without an answer, or with one that leaves open whether they
-took place. Lost: acknowledged and not stored. Stored though refused: answered 4xx, 503 or 504, and stored. Wrong
+Acknowledged: writes that were answered 2xx. Unknown: writes without an answer, or with one that leaves open whether
+they took place. Lost: acknowledged and not stored. Stored though refused: answered 4xx, 503 or 504, and stored. Wrong
 answers: another row's values, or a row that is not there after its write was acknowledged. Unmapped: a 5xx other than
 503 and 504, or one that is no problem document. Leaked: connections in use or in a transaction after the end. Longest
 wait: of any request, in seconds. Recovery: seconds from the moment when the server could be written to again to the

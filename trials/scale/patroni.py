@@ -1,8 +1,8 @@
 """PostgreSQL under Patroni, by way of HAProxy and by a URL with several hosts: the leader is killed, and switched.
 
-Four services at a time, each with a database and books of its own: both styles, both ways. Recovery is measured from the
-moment when a connection of the trial's own to the new leader could write. With synchronous replication nothing that was
-acknowledged may be missing; what asynchronous replication loses is told.
+Four services at a time, each with a database and books of its own: both styles, both ways. Recovery is measured from
+the moment when a connection of the trial's own to the new leader could write. With synchronous replication nothing that
+was acknowledged may be missing; what asynchronous replication loses is told.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Three PostgreSQL members that Patroni manages by way of etcd, with HAProxy in front, all on this machine.
 
-https://patroni.readthedocs.io/en/latest/yaml_configuration.html. The limits are the shortest that Patroni takes, so that
-a leader that was killed is replaced after 20 seconds at most. PostgreSQL is the one of a service's development.
+https://patroni.readthedocs.io/en/latest/yaml_configuration.html. The limits are the shortest that Patroni takes, so
+that a leader that was killed is replaced after 20 seconds and some more. PostgreSQL is the one of a service's
+development.
 """
 
 import json
@@ -50,6 +51,10 @@ class Member:
         with suppress(httpx.TransportError, ValueError):
             return httpx.get(f"http://127.0.0.1:{self.rest}{path}", trust_env=False, timeout=5).json()
         return None
+
+    def stop(self) -> None:
+        if self.program:
+            self.program.stop()
 
     def kill(self) -> None:
         """SIGKILL to Patroni and to PostgreSQL, as when the machine is gone."""
@@ -143,7 +148,7 @@ def cluster(service: Service, folder: Path) -> Iterator[Cluster]:
         patroni, logs = [str(python.with_name("patroni"))], own(folder / "logs")
         for member in members:
             member.program = Program([*patroni, str(member.configuration)], logs, **ACCOUNT)
-            stack.callback(lambda member: member.program and member.program.stop(), member)
+            stack.callback(member.stop)
         options = "check port {} inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions"
         servers = {member.port: options.format(member.rest) for member in members}
         proxy = stack.enter_context(haproxy(folder, servers, CHECKS, limit=120))

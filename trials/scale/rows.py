@@ -1,4 +1,4 @@
-"""What a trial of a cluster reports, and what the trials share: the rendered services, and folders for their servers."""
+"""What a trial of a cluster reports, and what all share: the rendered services, and folders for their servers."""
 
 import shutil
 import tempfile

@@ -34,7 +34,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         self._numbers = count(1)
 
     async def plan(self, statement: str) -> Any:
-        """The statement, prepared. Behind a pooler it has a name only where it stays, else asyncpg sends it each time."""
+        """The statement, prepared. Behind a pooler it has a name only where it stays; else it is sent each time."""
         if self.pooled and self.keeps_plans:
             return await self.prepare(statement + self.mark, name=f"plan_{next(self._numbers)}")
         return await self.prepare(statement)
