@@ -30,7 +30,7 @@ from scale.rows import Env, Row
 # As behind the usual clustercheck: synced with the others (4), and it takes statements.
 SYNCED = """SELECT SUM((VARIABLE_NAME, VARIABLE_VALUE) IN (('WSREP_LOCAL_STATE', '4'), ('WSREP_READY', 'ON'))) = 2
     FROM information_schema.GLOBAL_STATUS"""
-STATUS = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '{}'"
+SIZE = "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'WSREP_CLUSTER_SIZE'"
 # Root's daemon would serve as nobody, who may not write to the data.
 PROGRAM = """#!/bin/sh
 case $* in *--daemon*) set -- "$@" --dparam=uid=$(id -u) --dparam=gid=$(id -g) ;; esac
@@ -257,8 +257,9 @@ def conflicts(galera: Galera, service: Service, access: str, url: str) -> Row:
 
 
 def _conflicts(galera: Galera, service: Service) -> int:
-    names = ("WSREP_LOCAL_CERT_FAILURES", "WSREP_LOCAL_BF_ABORTS")
-    return sum(int(ask(service, node.url, STATUS.format(name))[0][0]) for node in galera.nodes for name in names)
+    query = """SELECT CAST(SUM(VARIABLE_VALUE) AS SIGNED) FROM information_schema.GLOBAL_STATUS
+        WHERE VARIABLE_NAME IN ('WSREP_LOCAL_CERT_FAILURES', 'WSREP_LOCAL_BF_ABORTS')"""
+    return sum(int(ask(service, node.url, query)[0][0]) for node in galera.nodes)
 
 
 def node_killed(galera: Galera, service: Service, access: str, url: str) -> Row:
@@ -285,7 +286,7 @@ def node_killed(galera: Galera, service: Service, access: str, url: str) -> Row:
 
 
 def _size(node: Node, service: Service) -> int:
-    return int(ask(service, node.url, STATUS.format("WSREP_CLUSTER_SIZE"))[0][0])
+    return int(ask(service, node.url, SIZE)[0][0])
 
 
 def node_alone(galera: Galera, service: Service, access: str, url: str) -> Row:
