@@ -61,6 +61,7 @@ class Row:
     possible: set[str | None] = field(default_factory=lambda: {None})
     refused: set[str | None] = field(default_factory=set)
     pending: set[str | None] = field(default_factory=set)
+    sent: list[str | None] = field(default_factory=list)
 
     @property
     def settled(self) -> bool:
@@ -205,6 +206,7 @@ class Books:
         rows = [rows] if isinstance(rows, Row) else rows
         for row in rows:
             row.pending.add(value)
+            row.sent.append(value)
         answer = await self.ask(method, path, hang_ups=hang_ups, **request)
         said = self._said(answer)
         self.counts[said] += 1
@@ -227,11 +229,11 @@ class Books:
 
     async def read(self, row: Row, *, hang_ups: float = 0) -> bool | None:
         """Read the row and compare: whether it was right, None where it could not be read."""
-        allowed = row.possible | row.pending
+        allowed, sent = row.possible | row.pending, len(row.sent)
         answer = await self.ask("GET", f"/developers/{row.id}", hang_ups=hang_ups)
         if not isinstance(answer, httpx.Response) or answer.status_code >= 500:
             return None
-        return self._compare(row, allowed | row.possible | row.pending, answer)
+        return self._compare(row, (allowed | set(row.sent[sent:])) - row.refused, answer)
 
     async def ask(self, method: str, path: str, *, hang_ups: float = 0, **request: Any) -> httpx.Response | Exception:
         """The answer, or why there is none. A 5xx that is no 503 or 504, or no problem document, is `unmapped`."""
@@ -364,7 +366,11 @@ async def _pools(urls: Sequence[str], spare: int) -> tuple[int, int]:
         for url in urls:
             with suppress(httpx.TransportError):
                 lines = (await client.get(f"{url}/metrics")).text.splitlines()
-                gauges = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "pool_" in line}
+                gauges = {
+                    line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+                    for line in lines
+                    if line.startswith("database_pool_")
+                }
                 in_use += int(sum(value for name, value in gauges.items() if name.startswith("database_pool_in_use{")))
                 there_may_be += spare
                 there_may_be += int(
