@@ -1,4 +1,4 @@
-"""MySQL Group Replication: three members of which one is the primary, HAProxy or MySQL Router in front.
+"""MySQL Group Replication: three members of which one is the primary, HAProxy in front.
 
 A primary that is killed or handed over under load loses nothing that was acknowledged, and what the members say in
 between is a 503. Migrations are one at a time on the primary, and refused in a group that has several.
@@ -8,11 +8,10 @@ import asyncio
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from services import CommandFailed, Service, database_url, free_port
 
 from scale.nodes import Node, ask, balanced, checks, listens, until
 from scale.rows import Env, Row
-from scale.servers import Program
 
 MEMBERS = "SELECT MEMBER_ID, MEMBER_PORT, MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members"
 IS_PRIMARY = f"""SELECT COUNT(*) FROM ({MEMBERS}) m
@@ -133,37 +131,6 @@ class Group:
 
 
 @contextmanager
-def router(nodes: Sequence[Node]) -> Iterator[str]:
-    """The administrator's URL by way of MySQL Router, to the first of the nodes, and to the next when it is gone.
-
-    Roles it knows only from the metadata that MySQL Shell writes, which Debian does not have.
-    """
-    files = unpacked("sid", "mysql-router")
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = Path(folder, "router.conf")
-        configuration.write_text(
-            dedent(f"""\
-            [DEFAULT]
-            plugin_folder = {next(files.root.rglob("routing.so")).parent}
-            runtime_folder = {folder}
-            data_folder = {folder}
-            logging_folder =
-            [routing:primary]
-            bind_address = 127.0.0.1
-            bind_port = {port}
-            destinations = {",".join(f"127.0.0.1:{node.port}" for node in nodes)}
-            routing_strategy = next-available
-            protocol = classic
-            connect_timeout = 1
-            """)
-        )
-        with Program([*files.program("usr/bin/mysqlrouter"), "-c", str(configuration)], Path(folder)) as program:
-            program.wait(lambda: listens(port))
-            yield f"mysql://root:@127.0.0.1:{port}/mysql"
-
-
-@contextmanager
 def group(env: Env) -> Iterator[tuple[Group, str]]:
     """Running, with the administrator's URL by way of HAProxy."""
     service = env.service("aiomysql", "orm")
@@ -185,16 +152,9 @@ def run(env: Env) -> list[Row]:
             service.create_database(url)
             rows += [
                 migrations(members, service, access, url),
-                primary_killed(members, service, access, url, "HAProxy"),
+                primary_killed(members, service, access, url),
                 handed_over(members, service, access, url),
             ]
-            first = members.primary()
-            order = sorted(members.nodes, key=lambda node: (node is not first, node.port))
-            for weight, node in zip((90, 80, 70), order, strict=True):
-                service.administer(node.url, f"SET GLOBAL group_replication_member_weight = {weight}")
-            with router(order) as way:
-                by_router = database_url(way, f"orders_{access}")
-                rows.append(primary_killed(members, service, access, by_router, "MySQL Router"))
     return rows
 
 
@@ -223,7 +183,7 @@ def migrations(members: Group, service: Service, access: str, url: str) -> Row:
     return row
 
 
-def primary_killed(members: Group, service: Service, access: str, url: str, front: str) -> Row:
+def primary_killed(members: Group, service: Service, access: str, url: str) -> Row:
     """Under load; the next primary takes over, and the member that was killed rejoins as a secondary."""
     victim = members.primary()
 
@@ -241,7 +201,7 @@ def primary_killed(members: Group, service: Service, access: str, url: str, fron
             await asyncio.to_thread(members.join, victim)
         said = f"the next primary was there after {elected:.1f} s; {_statuses(books)}"
         found = await balance(books, service, url)
-        return Row.of(found, members.version, f"primary killed (-9), {front}, rejoins", f"aiomysql-{access}", said=said)
+        return Row.of(found, members.version, "primary killed (-9), HAProxy, rejoins", f"aiomysql-{access}", said=said)
 
     with service.serving(url) as client:
         return asyncio.run(load(str(client.base_url).rstrip("/")))
