@@ -36,10 +36,11 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
         *(2002, 2003, 2005, 2006, 2012, 2013, 2014, 2027, 2055),
     ),
     errors.TooManyConnections: (1040, 1135, 1203, 1226),
-    # No disk, no memory, no place for a lock or a transaction; a group whose primary changes.
+    # No disk, no memory, no place for a lock or a transaction; a group whose primary changes, which then refuses writes
+    # to tables with cascading foreign keys (3098), as it always does with several primaries.
     errors.Unavailable: (
         *(1021, 1037, 1038, 1041, 1114, 1206, 1297, 1637, 3015, 3019, 3044, 3675, 3950, 3985),
-        *(3781, 3782, 3783, 3797, 3798),
+        *(3098, 3781, 3782, 3783, 3797, 3798),
     ),
     # 1820, 1862: the password has expired; 3118, 3955, 4150, 4151: the account is locked; 2026, 3159: TLS.
     errors.AccessDenied: (
