@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database
+from app.draining import draining
 from app.health import Readiness
 from app.logs import configure_logging, set_levels
 from app.metrics import watched
-from app.replica import probes
-from app.replica_lag import watched_replica
+from app.replica import SharedProbe, watched_replica
 from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
 from app.traces import sending_traces
@@ -42,15 +42,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         app.state.database = database = Database(settings.database)
         stack.push_async_callback(database.close)
         await stack.enter_async_context(watched(database))
-        await stack.enter_async_context(watched_replica(settings.database))
-        probe, of_replica = probes(settings.database)
-        for each in filter(None, (probe, of_replica)):
-            stack.push_async_callback(each.close)
+        probe = SharedProbe(settings.database)
+        stack.push_async_callback(probe.close)
+        replica = await stack.enter_async_context(watched_replica(settings.database, probe, database))
         app.state.readiness = Readiness(
             [probe.check, *getattr(extensions, "readiness_checks", [])],
-            beside={"replica": of_replica.check} if of_replica else {},  # without it writes go on: it does not decide
+            beside={"replica": replica.check} if replica else {},  # without it writes go on: it does not decide
             members=lambda: {"migrations": probe.migrations},
         )
+        stack.enter_context(draining(app.state.readiness, settings.shutdown_delay))
         yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
 
 

@@ -44,12 +44,21 @@ class DatabaseSettings(BaseSettings):
     transaction_timeout: float = Field(20, gt=0, le=3600)
     startup_timeout: float = Field(30, ge=0, le=3600)
     isolation_level: IsolationLevel = "READ COMMITTED"
+    replica_fallback: bool = False
+    replica_max_lag: float | None = Field(None, gt=0, le=3600)
+    replica_read_your_writes: bool = False
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
         for name, url in (("DATABASE_URL", self.url), ("DATABASE_REPLICA_URL", self.replica_url)):
             if self.password_file and url and parse_url(url.get_secret_value()).password is not None:
                 raise ValueError(f"{name} and DATABASE_PASSWORD_FILE both give a password: leave it out of the URL")
+        return self
+
+    @model_validator(mode="after")
+    def _bounded_lag(self) -> Self:
+        if self.replica_read_your_writes and self.replica_max_lag is None:
+            raise ValueError("DATABASE_REPLICA_READ_YOUR_WRITES needs a bound: set DATABASE_REPLICA_MAX_LAG too")
         return self
 
     @property
@@ -75,6 +84,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(**_SOURCES)
 
     web_concurrency: int = Field(1, ge=1)
+    shutdown_delay: float = Field(0, ge=0, le=3600)
     api_docs: bool = True
     max_body_size: int = Field(1_048_576, ge=0)
     max_header_fields: int = Field(100, ge=1)

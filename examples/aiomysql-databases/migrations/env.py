@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
@@ -26,7 +26,7 @@ from app.logs import configure_logging
 from app.models import metadata
 from app.settings import DatabaseSettings, InvalidSettings, Settings, load_database_settings
 from app.startup import CannotConnect, first_connection
-from migrations import server, way_out
+from migrations import lock, server, way_out
 from migrations.autogenerate import options
 
 logger = logging.getLogger("migrations")
@@ -94,8 +94,8 @@ def _run(connection: Connection) -> None:
         if _is_upgraded():
             return
         connection.rollback()
-        event.listen(connection, "begin", _begin)
-        with way_out.from_half_way(connection):
+        with lock.of(connection) as has_lock, way_out.from_half_way(connection):
+            event.listen(connection, "begin", lambda _: _begin(connection, has_lock))
             _run_patiently(connection)
     except CommandError:
         connection.rollback()
@@ -110,12 +110,12 @@ def _is_upgraded() -> bool:
     return to_newest and set(migrations.get_current_heads()) == set(way_out.known_heads())
 
 
-def _begin(connection: Connection) -> None:
+def _begin(connection: Connection, has_lock: Callable[[], bool]) -> None:
     """At the begin of each transaction, of which a migration with an autocommit block has several."""
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
     connection.execute(text(server.limits(0)))
-    if connection.execute(text(driver.MIGRATION_LOCK)).scalar() != 1:
+    if not has_lock():
         raise SystemExit("Another migration holds the lock: wait for it, or end it on the server.")
     connection.execute(text(server.limits(LOCK_WAIT)))
 

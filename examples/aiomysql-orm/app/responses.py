@@ -34,7 +34,7 @@ _DESCRIPTIONS = {
     422: "The request is not valid",
     500: "An error of the service's own, whose log says more under the request's id",
     503: "The database is not available, or too many wait for it: try again later",
-    504: "The database took too long",
+    504: "The database took too long, or did not say whether it has stored what it was sent",
 }
 
 

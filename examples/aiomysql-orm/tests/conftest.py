@@ -29,6 +29,7 @@ from app.settings import SERVICE_NAME, DatabaseSettings, InvalidSettings, Settin
 from app.startup import CannotConnect
 from dev import databases
 from dev import server as dev_server
+from tests import facts
 from tests.probes import metadata as probe_metadata
 from tests.proxy import Proxy
 from tests.statements import sqlalchemy_engine
@@ -105,6 +106,13 @@ def no_pooler(settings: Settings) -> None:
     """For what a connection keeps, or loses, between two transactions."""
     if settings.database.external_pooler:
         pytest.skip("a pooler gives each transaction another of its connections, and opens lost ones again")
+
+
+@pytest.fixture
+async def plans_stay(settings: Settings) -> None:
+    """For what a statement costs: prepared anew each time, it takes a round trip more."""
+    if not await facts.plans_stay(settings.database):
+        pytest.skip("this pooler keeps no statement prepared")
 
 
 @pytest.fixture
@@ -188,7 +196,7 @@ def _traced(app: ASGIApp) -> ASGIApp:
 
 @pytest.fixture
 async def round_trips(
-    app: FastAPI, client: AsyncClient, settings: Settings, no_pooler: None
+    app: FastAPI, client: AsyncClient, settings: Settings, plans_stay: None
 ) -> AsyncIterator[Callable[..., Awaitable[int]]]:
     """What a request costs on the wire: makes some of one kind, (method, path, body), and counts those of the last.
 

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import String, insert, make_url, text
 from sqlalchemy.sql import ClauseElement
 
-from app.database import DatabaseError, InvalidValue, ServerGone, Session, driver
+from app.database import DatabaseError, InvalidValue, OutcomeUnknown, ServerGone, Session, driver
+from app.settings import DatabaseSettings
 from tests.probes import probe, probes
 from tests.statements import rows, value
 
@@ -22,7 +23,6 @@ LONG_QUERY = (
     "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"
 )
 SLEEP = "SELECT SLEEP({})"
-LAG_NEEDS_A_RIGHT = True
 # MySQL's information_schema fails while any session runs a statement with a character of four bytes in it (error 3854);
 # MariaDB's performance_schema is empty.
 _TRANSACTION = """
@@ -66,7 +66,6 @@ PROVIDERS: dict[str, tuple[str, str | None]] = {
     "SQLAlchemy, another charset": ("mysql://ada:pw@host/orders?charset=latin1", "option charset write nothing"),
     "Prisma": ("mysql://ada:pw@host/orders?connection_limit=5", "option connection_limit set DATABASE_POOL_SIZE"),
 }
-FAR_AHEAD: str | None = "SELECT /*!80000 '3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5' */ /*M! '0-77-99999999' */"
 SCHEMAS_CASCADE = False  # they always do
 # Options of Alembic: a user who may do anything in a database reads all of its tables, so one of another.
 UNREADABLE_VERSIONS = {"version_table_schema": "mysql", "version_table": "user"}
@@ -100,6 +99,15 @@ async def isolation_level(session: Session) -> str:
         await asyncio.sleep(random.uniform(0.1, 0.3))
     _seen.add(found[0][0])
     return str(found[0][1])
+
+
+async def plans_stay(settings: DatabaseSettings) -> bool:
+    """Nothing is prepared, so nothing is lost."""
+    return True
+
+
+def forget_plans() -> None:
+    """There are none."""
 
 
 async def connections(connection: driver.RawConnection) -> int:
@@ -144,7 +152,7 @@ async def _count(connection: driver.RawConnection, query: str) -> int:
 
 
 # What a COMMIT that fails raises here: nothing is checked only then, so the session is killed before.
-COMMIT_FAILURE = ServerGone
+COMMIT_FAILURE = ServerGone, OutcomeUnknown  # known to be closed before COMMIT, or not yet
 
 
 async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:

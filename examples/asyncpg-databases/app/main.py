@@ -13,6 +13,7 @@ from app.lifespan import SentenceAtFailedStart, lifespan
 from app.limits import LimitsMiddleware
 from app.openapi import describe
 from app.overload import OverloadMiddleware
+from app.own_writes import OwnWritesMiddleware
 from app.request_id import RequestIdMiddleware
 from app.requests import RequestsMiddleware
 from app.routing import include, put_first_what_is_hidden
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(SentenceAtFailedStart),
             Middleware(RequestIdMiddleware),
             Middleware(RequestsMiddleware),
+            Middleware(OwnWritesMiddleware),
             *getattr(extensions, "middleware", []),
             # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
             Middleware(ServerErrorMiddleware, handler=handler_of_bugs),

@@ -51,9 +51,12 @@ class Readiness:
         self._lock = asyncio.Lock()
         self._asked = -max_age
         self._reason: str | None = None
+        self.stopping = False  # app/draining.py
 
     async def reason(self) -> str | None:
         """The kind of what is wrong, None when all is well."""
+        if self.stopping:
+            return "Stopping"
         async with self._lock:
             if monotonic() - self._asked >= self._max_age:
                 self._reason, *others = await asyncio.gather(

@@ -11,7 +11,8 @@ from sqlalchemy import insert, make_url, text
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import ClauseElement
 
-from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver
+from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver, pooler
+from app.database.connecting import Connection
 from app.settings import DatabaseSettings
 from dev import server as dev_server
 from tests.probes import probe, probes
@@ -20,7 +21,6 @@ from tests.statements import rows, run, value
 SESSION_ID = "SELECT pg_backend_pid()"
 LONG_QUERY = "SELECT pg_sleep(600)"
 SLEEP = "SELECT pg_sleep({})"
-LAG_NEEDS_A_RIGHT = False  # any user sees it
 UPSERT_ROUND_TRIPS = 10  # by way of a temporary table
 DIFFER = "{a}::text IS DISTINCT FROM {b}::text"  # as stored
 CASELESS_TYPE = CITEXT()
@@ -68,7 +68,6 @@ CASELESS = (
 )
 SCHEMAS_CASCADE = True
 UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
-FAR_AHEAD: str | None = None  # selects a position of a primary that no server has come to
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
@@ -88,6 +87,19 @@ async def isolation_level(session: Session) -> str:
     """Of the transaction that the session is in."""
     level: str = await value(session, text("SELECT upper(current_setting('transaction_isolation'))"))
     return level
+
+
+async def plans_stay(settings: DatabaseSettings) -> bool:
+    """Whether statements stay prepared: behind a pooler only if it follows them."""
+    connection = await driver.connect(settings.target, settings)
+    try:
+        return not settings.external_pooler or await pooler.keeps_plans(connection)
+    finally:
+        await driver.close(connection)
+
+
+def forget_plans() -> None:
+    pooler.forget_plans(Connection)
 
 
 async def connections(connection: driver.RawConnection) -> int:

@@ -1,4 +1,4 @@
-"""A TCP proxy between the service and its server: it counts round trips, and it can swallow what is sent."""
+"""A TCP proxy between the service and its server: it counts round trips, and can swallow and lose what is sent."""
 
 import asyncio
 import socket
@@ -24,7 +24,11 @@ def by_way_of(url: SecretStr, port: socket.socket) -> SecretStr:
 
 
 class Proxy:
-    """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on."""
+    """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on.
+
+    A command that ends with `loses_answer_to` reaches the server; instead of its answer the client gets the end of its
+    connection.
+    """
 
     def __init__(self, url: SecretStr) -> None:
         self._url = url
@@ -32,6 +36,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.round_trips = 0
         self.connections = 0
+        self.loses_answer_to: bytes | None = None
         self._passing = asyncio.Event()
         self._passing.set()
 
@@ -63,11 +68,11 @@ class Proxy:
         to_server: asyncio.StreamWriter | None = None
         try:
             from_server, to_server = await asyncio.open_connection(*self._server)
-            server_spoke = True
+            server_spoke, lost = True, False
 
             async def answers() -> None:
                 nonlocal server_spoke
-                while data := await from_server.read(65536):
+                while (data := await from_server.read(65536)) and not lost:
                     await self._passing.wait()
                     server_spoke = True
                     writer.write(data)
@@ -80,6 +85,7 @@ class Proxy:
                     await self._passing.wait()
                     self.round_trips += server_spoke
                     server_spoke = False
+                    lost = self.loses_answer_to is not None and data.rstrip(b"\0").endswith(self.loses_answer_to)
                     to_server.write(data)
                     await to_server.drain()
                 answering.cancel()

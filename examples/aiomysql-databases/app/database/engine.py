@@ -50,15 +50,18 @@ class Engine:
 
     async def prepare(self, raw: driver.RawConnection) -> None:
         """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
+        await self._know_server(raw)
+        await driver.prepare(raw, self.dialect)
+
+    async def _know_server(self, raw: driver.RawConnection) -> None:
         if not self._knows_server:
             await greenlet_spawn(self.dialect.initialize, Connection(self.sqlalchemy, NewConnection(raw)))
             self._knows_server = True
-        await driver.prepare(raw, self.dialect)
 
     async def ready(self, unit: Unit) -> None:
-        """What is compiled depends on the server."""
+        """What is compiled depends on the server; the primary stands in for a replica that never was there."""
         if not self._knows_server:
-            await unit.connect()
+            await unit.connect(self._know_server)
 
     async def execute(
         self, unit: Unit, query: Query, values: Values = None, send: Any = driver.run

@@ -21,7 +21,7 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
         *(1264, 1265, 1292, 1366, 1406, 1411, 1525, 1526, 1748, 1267, 1270, 1271, 1300, 1977, 3854, 3988),
         *(1298, 3997, 1139, *range(3684, 3699), 3700, 3887, 3900, 3643, 3905, 3906, 3908, 6136, 6137, 6138),
     ),
-    errors.ValueTooLarge: (1118, 1153, 1162, 1197, 1301, 1705, 1713, 1742, 3231),
+    errors.ValueTooLarge: (1105, 1118, 1153, 1162, 1197, 1301, 1705, 1713, 1742, 3231),
     errors.Deadlock: (1213, 1614, 3058, 3132),
     errors.SerializationFailure: (1020, 3101),  # 1020: MariaDB, innodb_snapshot_isolation
     errors.SchemaChanged: (1412, 1615),  # 1412: by a migration, after the snapshot of the transaction
@@ -30,16 +30,17 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
     errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
     # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.
     errors.ReadOnlyServer: (1015, 1036, 1290, 1792, 1836, 1874, 1881, 3100, 3989),
-    # Shut down, killed, offline, and what the client says itself.
+    # Shut down, killed, offline, a COMMIT that a Galera node could not send to the others; what the client says itself.
     errors.ServerGone: (
-        *(1053, 1077, 1079, 1927, 3032, 3168, 3169, 4031, 4081, 4082, 6400),
+        *(1053, 1077, 1079, 1180, 1927, 3032, 3168, 3169, 4031, 4081, 4082, 6400),
         *(2002, 2003, 2005, 2006, 2012, 2013, 2014, 2027, 2055),
     ),
     errors.TooManyConnections: (1040, 1135, 1203, 1226),
-    # No disk, no memory, no place for a lock or a transaction; a group whose primary changes.
+    # No disk, no memory, no place for a lock or a transaction; a group whose primary changes, which then refuses writes
+    # to tables with cascading foreign keys (3098), as it always does with several primaries.
     errors.Unavailable: (
         *(1021, 1037, 1038, 1041, 1114, 1206, 1297, 1637, 3015, 3019, 3044, 3675, 3950, 3985),
-        *(3781, 3782, 3783, 3797, 3798),
+        *(3098, 3781, 3782, 3783, 3797, 3798),
     ),
     # 1820, 1862: the password has expired; 3118, 3955, 4150, 4151: the account is locked; 2026, 3159: TLS.
     errors.AccessDenied: (
@@ -59,7 +60,10 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "45": errors.CheckViolation,  # SIGNAL: how a trigger says a rule
 }
 # Numbers that mean what they mean here only with these words: other options, another server's number.
-_ONLY_SAYING = {1015: "errno: 165", 1290: "read-only", 4081: "Connection closed", 4082: "Connection closed"}
+_ONLY_SAYING = {
+    **{1015: "errno: 165", 1105: "writeset size exceeded", 1290: "read-only"},
+    **{4081: "Connection closed", 4082: "Connection closed"},
+}
 # Errors whose messages name tables, columns, users, addresses, and never a value; the client's own are from 2000 on.
 _SAYS_NO_VALUE = frozenset(
     {

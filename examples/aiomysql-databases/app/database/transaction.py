@@ -6,18 +6,21 @@ from time import monotonic
 
 from app.database import driver, errors, metrics, tracing
 from app.database.options import IsolationLevel
+from app.database.own_writes import note_write
 from app.database.seat import Seat
 from app.database.statements import Kind
 from app.database.tracing import UnitSpans
 
 
 class Transaction:
-    """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow."""
+    """`lost` is why nothing of it can be stored, `stuck` why only ROLLBACK TO SAVEPOINT may follow; while it is
+    `unsure`, COMMIT may have been sent, and nobody knows what came of it.
+    """
 
     def __init__(self, isolation_level: IsolationLevel) -> None:
         self.isolation_level = isolation_level
         self._spans: UnitSpans | None = None
-        self.begun = False
+        self.begun = self.unsure = False
         self.lost: BaseException | None = None
         self.stuck: BaseException | None = None
 
@@ -53,19 +56,27 @@ class Transaction:
             self.lost = error
 
     async def commit(self, seat: Seat) -> None:
-        """What follows is another transaction. Raises TransactionAborted when this one was lost."""
+        """What follows is another transaction. Raises TransactionAborted when this one was lost, and OutcomeUnknown
+        when the connection was lost before the answer: only one that was known to be closed has sent nothing.
+        """
         if self.lost or self.stuck or (self.begun and seat.connection is None):
             await self.roll_back(seat)
             if isinstance(self.lost, errors.TransactionAborted):
                 raise self.lost
             raise errors.TransactionAborted from self.lost or self.stuck
         if self.begun and seat.connection is not None:
-            self.begun = False
+            raw = seat.connection.raw
+            self.begun, self.unsure = False, not driver.is_closed(raw)
+            note_write()  # before: it may be stored although its answer is lost
             try:
-                await self._say("COMMIT", driver.commit(seat.connection.raw), seat)
-            except BaseException:
+                await self._say("COMMIT", driver.commit(raw), seat)
+            except BaseException as error:
                 metrics.lost.inc()
+                if self.unsure and isinstance(error, errors.ServerGone):
+                    raise errors.OutcomeUnknown from error.__cause__ or error
+                self.unsure = self.unsure and not isinstance(error, Exception)  # else the server has said why
                 raise
+            self.unsure = False
             metrics.committed.inc()
 
     async def roll_back(self, seat: Seat) -> None:

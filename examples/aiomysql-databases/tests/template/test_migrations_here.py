@@ -12,6 +12,8 @@ from app import models
 from app.database import driver
 from app.database import metadata as service_metadata
 from app.settings import DatabaseSettings
+from migrations import lock
+from tests import facts
 from tests.template.migrating import Scripts, empty_database
 
 LIMITS = {"max_execution_time": "3600000", "max_statement_time": "3600", "idle_transaction_timeout": "3600"}
@@ -82,6 +84,45 @@ def test_no_limit_of_the_server_holds_for_a_migration(scripts: Scripts, database
         for name in known:
             asyncio.run(_ask(database, f"SET GLOBAL {name} = {before[name]}"))
     assert {float(v) for v in str(asyncio.run(_ask(database, "SELECT v FROM seen"))).split("|")} == {0}
+
+
+def test_a_group_with_several_primaries_is_not_migrated(
+    scripts: Scripts, database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.write("first", 'op.execute("CREATE TABLE orders (id int)")')
+    with monkeypatch.context() as patched, pytest.raises(SystemExit, match=r"several primaries.*switch_to_single"):
+        patched.setattr(lock, "_SEVERAL_PRIMARIES", "SELECT 1")
+        scripts.upgrade()
+    assert scripts.current() == ""
+    assert asyncio.run(_ask(database, "SHOW TABLES")) is None
+
+
+async def test_on_a_cluster_a_migration_waits_for_the_row_that_another_one_has_inserted(
+    scripts: Scripts, database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one server, where a row is locked too; that Galera locks it on all nodes is shown by the template's trials."""
+    monkeypatch.setattr(lock, "_GALERA", "SELECT 1")
+    for name in ("_STREAMING", "_CAUSAL"):
+        monkeypatch.setattr(lock, name, "DO 0")
+    scripts.write("first", 'op.execute("CREATE TABLE orders (id int)")')
+    other = await driver.connect(database.target, database, read_only=False)
+    observer = await driver.connect(database.target, database)
+    try:
+        await driver.scalar(other, lock._TABLE)
+        await driver.begin(other, "READ COMMITTED")
+        await driver.scalar(other, lock._LOCK)
+        upgrade = asyncio.create_task(asyncio.to_thread(scripts.upgrade))
+        while not await facts.running(observer, lock._LOCK) and not upgrade.done():
+            await asyncio.sleep(0.01)  # the server raises no event
+        waited = not upgrade.done()
+        await driver.rollback(other)
+        await upgrade
+        assert waited
+        assert await driver.scalar(observer, lock._HAS_IT) == 0
+        assert await driver.scalar(observer, "SELECT version_num FROM alembic_version") == "first"
+    finally:
+        await driver.close(other)
+        await driver.close(observer)
 
 
 async def _ask(database: DatabaseSettings, statement: str) -> object:

@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from app.database import Database, Retryable, SchemaChanged, Session, driver
 from app.database.bulk import bulk_insert
+from tests import facts
 from tests.statements import rows, run, value
 from tests.template import texts
 
@@ -48,6 +49,7 @@ async def migrate(server: driver.RawConnection, statements: str) -> None:
 @pytest.fixture
 async def table(server: driver.RawConnection) -> AsyncIterator[None]:
     await migrate(server, texts.CREATE)
+    facts.forget_plans()  # which a pooler may have of the table of an earlier test
     await driver.scalar(server, "INSERT INTO changing (id, x) VALUES (1, 7)")
     yield
     await migrate(server, texts.DROP)

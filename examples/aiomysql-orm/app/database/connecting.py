@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pymysql
 from pymysql.constants import CLIENT
 
+from app.database import errors
 from app.database.options import Options
 from app.database.raw import Connection
 from app.database.target import Target
@@ -22,6 +23,8 @@ LeftBehind: TypeAlias = Callable[[RawConnection], Awaitable[None]]
 
 # Which server this is: by way of a proxy the next connection may be to another one.
 SERVER = "SELECT CONCAT_WS(' ', @@hostname, @@port /*!80000 , @@server_uuid */ /*M! , @@datadir */)"
+# Nothing is locked yet: a Galera node that has lost the others, and whose wsrep_sync_wait is on.
+_NOT_SYNCED = 1205
 
 
 async def connect(target: Target, options: Options, *, read_only: bool = True) -> RawConnection:
@@ -62,12 +65,18 @@ async def _set_up(connection: RawConnection, options: Options, read_only: bool) 
         seconds = max(1, round(limit))  # the default is a year for metadata, 50 s for rows
         limits = f""", innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}
             /*!80000 , max_execution_time = {limit * 1000:.0f} */ /*M! , max_statement_time = {limit} */"""
-    await connection.query(f"""SET NAMES utf8mb4;
+    text = f"""SET NAMES utf8mb4;
         SET SESSION TRANSACTION ISOLATION LEVEL {options.isolation_level}{", READ ONLY" if read_only else ""};
         SET SESSION time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'){limits};
-        {SERVER}, @@max_allowed_packet""")
-    while connection._result.has_next:
-        await connection.next_result()
+        {SERVER}, @@max_allowed_packet"""
+    try:
+        await connection.query(text)
+        while connection._result.has_next:
+            await connection.next_result()
+    except pymysql.err.OperationalError as error:
+        if error.args[0] == _NOT_SYNCED:
+            raise errors.ServerGone from error
+        raise
     connection.server, connection.max_packet = connection._result.rows[0]
     connection.isolation_level = options.isolation_level
 

@@ -53,9 +53,10 @@ class Connector:
         except Exception as error:
             if limit.expired():
                 raise PoolTimeout from error
-            if ours := translate(error, writing=True):
-                raise ours from error
-            raise
+            ours = translate(error, writing=True)
+            if ours is None or ours is error:
+                raise
+            raise ours from error
         # Not all at once, when many were opened together.
         life = self._options.pool_recycle * random.uniform(0.9, 1) if self._options.pool_recycle >= 0 else float("inf")
         self.open.add(connection := Connection(raw, monotonic() + life))

@@ -20,9 +20,12 @@ MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600
 REVISIONS = "SELECT GROUP_CONCAT(version_num SEPARATOR ' ') FROM {}"
 RELEASES_BATCHES = True  # of bulk rows, by their savepoint
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
-# How far a primary has written, and whether a replica has come so far: by GTID, which anybody may read; NULL without.
+# How far a primary has written, and whether a replica has come so far: by GTID, which anybody may read; NULL without,
+# and where nothing was ever replicated.
 POSITION = "SELECT NULLIF(/*!80000 @@GLOBAL.gtid_executed */ /*M! @@GLOBAL.gtid_binlog_pos */, '')"
-REACHED = "SELECT /*!80000 GTID_SUBSET('{0}', @@GLOBAL.gtid_executed) */ /*M! MASTER_GTID_WAIT('{0}', 0) = 0 */"
+REACHED = """SELECT /*!80000 GTID_SUBSET('{0}', @@GLOBAL.gtid_executed) */
+    /*M! IF(@@GLOBAL.gtid_slave_pos = '', NULL, MASTER_GTID_WAIT('{0}', 0) = 0) */"""
+POSITIONS = "GTIDs, by gtid_mode=ON on MySQL or a binary log on MariaDB"
 CONNECTION_LIMIT = "SELECT LEAST(@@max_connections, IF(@@max_user_connections, @@max_user_connections, 1000000))"
 
 # What holds no words of a statement: https://dev.mysql.com/doc/refman/9.7/en/language-structure.html. A comment that

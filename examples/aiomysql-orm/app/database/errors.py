@@ -56,8 +56,7 @@ class ValueTooLarge(InvalidValue):
 
 
 class UnreadableValue(DatabaseError):
-    """What is stored is none of its type, such as MySQL's 0000-00-00: nothing that the request could help."""
-
+    # What is stored is none of its type, such as MySQL's 0000-00-00: nothing that the request could help.
     title = "A stored value cannot be read"
 
 
@@ -84,8 +83,7 @@ class LockTimeout(Retryable):
 
 
 class Unavailable(DatabaseError):
-    """Nothing is wrong with the request: it may succeed a little later."""
-
+    # Nothing is wrong with the request: it may succeed a little later.
     status, title = 503, "The database is not available"
 
 
@@ -117,6 +115,11 @@ class TransactionTimeout(DatabaseError):
     status, title = 504, "The unit of work took too long"
 
 
+class OutcomeUnknown(DatabaseError):
+    # COMMIT was sent, and no answer came: the transaction is stored as a whole, or not at all. It is not run again.
+    status, title = 504, "The database did not say whether the transaction was committed"
+
+
 class TransactionAborted(DatabaseError):
     title = "The transaction was lost before the end of its unit of work"
 
@@ -126,14 +129,12 @@ class SchemaMismatch(DatabaseError):
 
 
 class NestedSession(DatabaseError):
-    """A bug: a task that waits for a second connection while it holds one may wait for ever. Pass the session on."""
-
+    # A bug: a task that waits for a second connection while it holds one may wait for ever. Pass the session on.
     title = "A task inside an open transaction began another unit of work"
 
 
 class StatementUnderWay(DatabaseError):
-    """A bug: a task that was not awaited, or the rest of a `gather` of which one part failed."""
-
+    # A bug: a task that was not awaited, or the rest of a `gather` of which one part failed.
     title = "The unit of work ended while a statement of its session was under way: its connection was dropped"
 
 

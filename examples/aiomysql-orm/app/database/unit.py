@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from app.database import errors
 from app.database.connector import Connection
 from app.database.options import IsolationLevel, Options
-from app.database.pool import Pool
+from app.database.route import Route
 from app.database.running import Running
 from app.database.seat import Seat
 from app.database.tracing import UnitSpans
@@ -26,16 +26,16 @@ class Unit(Running):
     """
 
     def __init__(
-        self, seats: Seats, pool: Pool, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool
+        self, seats: Seats, route: Route, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool
     ) -> None:
-        self._seats, self._pool, self._options, self._of_request, self._brief = seats, pool, options, of_request, brief
+        self._seats, self._route, self._options = seats, route, options
+        self._of_request, self._brief = of_request, brief
         self.transaction = None if level is None else Transaction(level)
         self.session: Any = None
         self.attempt = 0
         self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
-        self.unfinished = 0
-        self.over = False
+        self.unfinished, self.over = 0, False
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()
@@ -48,9 +48,9 @@ class Unit(Running):
         self._seat.units += 1
         if self.transaction and not self._of_request:
             self._seat.transaction = self
-        if self._pool.spans is not None:
+        if (spans := self._route.pool.spans) is not None:
             level = self.transaction.isolation_level if self.transaction else None
-            self.spans = self._pool.spans.unit(level, self.attempt, whole=not self._brief)
+            self.spans = spans.unit(level, self.attempt, whole=not self._brief)
         return self.session
 
     async def __aexit__(
@@ -68,22 +68,19 @@ class Unit(Running):
         except TimeoutError as timeout:
             if isinstance(error, Exception) and not late:
                 return  # the first error is the one that is seen
-            raise errors.TransactionTimeout from timeout
+            unsure = self.transaction is not None and self.transaction.unsure
+            raise (errors.OutcomeUnknown if unsure else errors.TransactionTimeout) from timeout
         if late and isinstance(failure, Exception):  # which followed from it
             raise errors.TransactionTimeout from failure
         if failure is not None and failure is not error:
             raise failure
 
-    async def connect(self) -> None:
-        """Have the connection, and the transaction begun."""
-        await self._alone(lambda unit: unit._connected())
-
     async def _connected(self) -> Connection:
         if self.begun and self._seat.connection is None:  # given up, and the transaction with it
             raise errors.TransactionAborted
         if self.spans is not None:
-            self.spans.begin()
-        connection = await self._seat.take(self._pool, self.spans)
+            self.spans.begin(self._route.pool.spans)
+        connection = await self._seat.take(self._route.pool, self.spans)
         if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed

@@ -22,6 +22,7 @@ from app.database import (
     ServerGone,
     Session,
     TransactionAborted,
+    Unavailable,
     UnreadableValue,
     UtcDateTime,
     ValueTooLarge,
@@ -92,6 +93,11 @@ Error = pymysql.err.OperationalError
         (Error(1644, "sold out", sqlstate="45000"), CheckViolation),
         (Error(1644, "found twice", sqlstate="23000"), CheckViolation),
         (Error(1644, "of the team's own", sqlstate="99001"), DatabaseError),
+        (Error(1047, "WSREP has not yet prepared node for application use", sqlstate="08S01"), ServerGone),
+        (Error(1180, "Error ... (provider status: Not connected to Primary Component)"), ServerGone),
+        (Error(1105, "Maximum writeset size exceeded"), ValueTooLarge),
+        (Error(1105, "Unknown error"), DatabaseError),
+        (Error(3098, "The table does not comply with the requirements by an external plugin."), Unavailable),
         (Error(3101, "rolled back by the group", sqlstate="40000"), SerializationFailure),
         (Error(9999, "a number of later servers", sqlstate="22999"), InvalidValue),
         (Error(9999, "a number of later servers", sqlstate="HY000"), DatabaseError),
@@ -104,6 +110,15 @@ Error = pymysql.err.OperationalError
 )
 def test_an_error_is_what_it_says_of_the_server(error: Exception, kind: type[DatabaseError]) -> None:
     assert type(error_codes.classify(error)) is kind
+
+
+async def test_a_galera_node_that_cannot_wait_for_the_others_is_gone(settings: Settings) -> None:
+    async def query(text: str) -> None:
+        raise Error(1205, "Lock wait timeout exceeded; try restarting transaction")
+
+    with pytest.raises(ServerGone) as caught:
+        await connecting._set_up(SimpleNamespace(query=query), settings.database, read_only=True)
+    assert error_codes.code_of(caught.value) == "1205"
 
 
 @pytest.mark.parametrize("value", ["CONSTRAINT `x`", "Check constraint 'x'", "for key 'x'"])

@@ -15,6 +15,7 @@ from app.database.errors import InvalidValue as InvalidValue
 from app.database.errors import LockTimeout as LockTimeout
 from app.database.errors import NestedSession as NestedSession
 from app.database.errors import NotNullViolation as NotNullViolation
+from app.database.errors import OutcomeUnknown as OutcomeUnknown
 from app.database.errors import PoolTimeout as PoolTimeout
 from app.database.errors import ReadOnlyServer as ReadOnlyServer
 from app.database.errors import ReadOnlySession as ReadOnlySession

@@ -11,7 +11,9 @@ from app.database.engine import Engine
 from app.database.errors import PoolTimeout, Retryable
 from app.database.metrics import Status, refused, retried
 from app.database.options import IsolationLevel, Options
+from app.database.own_writes import has_written
 from app.database.pool import Pool
+from app.database.route import Route
 from app.database.target import Target
 from app.database.tracing import spans_of
 from app.database.unit import Seats, Unit
@@ -26,6 +28,7 @@ class _Server:
         self.engine = Engine()
         self.pool = Pool(target, options, self.engine.prepare)
         self.pool.spans = spans_of(target, self.engine.dialect)
+        self.route = Route(self.pool)
 
 
 class Database:
@@ -41,13 +44,16 @@ class Database:
         self._primary = _Server(options.target, options)
         replica = options.replica_target
         self._replica = _Server(replica, options) if replica else self._primary
+        if options.replica_fallback or options.replica_max_lag is not None:  # who is away is behind by any bound
+            self._replica.route.spare = self._primary.pool
+        self.reads_own_writes = replica is not None and options.replica_read_your_writes
 
     def read(self, *, primary: bool = False) -> AbstractAsyncContextManager[Session]:
         """A session whose statements run one by one, each in its own snapshot, and cannot write.
 
         It may use the replica, which lags: `primary=True` sees every committed write.
         """
-        return self._unit(self._primary if primary else self._replica, None)
+        return self._unit(self._primary if primary else self._for_reads(), None)
 
     def transaction(self, *, isolation_level: IsolationLevel | None = None) -> AbstractAsyncContextManager[Session]:
         """A session in a transaction: committed at the end, rolled back on any exception, which is what is raised.
@@ -81,12 +87,16 @@ class Database:
 
     def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:
         """The sessions that a route asks for: they may stand beside one another, since they take turns."""
-        server, level = (self._primary, self._options.isolation_level) if writing else (self._replica, None)
+        server, level = (self._primary, self._options.isolation_level) if writing else (self._for_reads(), None)
         return self._unit(server, level, of_request=True, brief=brief)
+
+    def use_replica(self, usable: bool) -> None:
+        """Reads go there from now on, or else to the primary. app/replica.py knows which it should be."""
+        self._replica.route.pool = (self._replica if usable else self._primary).pool
 
     def refuse_if_full(self) -> None:
         """Raises PoolTimeout when a unit of work would be refused at once, whichever pool it is for."""
-        if self._primary.pool.is_full and self._replica.pool.is_full:
+        if self._primary.pool.is_full and self._replica.route.pool.is_full:
             refused.inc()
             raise PoolTimeout
 
@@ -104,9 +114,12 @@ class Database:
         for server in {self._primary, self._replica}:
             await server.pool.close()
 
+    def _for_reads(self) -> _Server:
+        return self._primary if self.reads_own_writes and has_written() else self._replica
+
     def _unit(
         self, server: _Server, level: IsolationLevel | None, *, of_request: bool = False, brief: bool = False
     ) -> Unit:
-        unit = Unit(self._seats, server.pool, self._options, level, of_request, brief)
+        unit = Unit(self._seats, server.route, self._options, level, of_request, brief)
         unit.session = Session(server.engine, unit)
         return unit

@@ -21,9 +21,11 @@ REVISIONS = "SELECT string_agg(version_num, ' ') FROM {}"
 # The savepoint around them ends theirs too: a round trip less, which COPY takes for the types of its columns.
 RELEASES_BATCHES = False
 SPARE_CONNECTIONS = 1  # beside the pool: readiness
-# How far a primary has written, and whether a standby has come so far; NULL where there is no such thing.
+# How far a primary has written, and whether a standby has come so far; NULL where there is no such thing. One that was
+# promoted still says where it had come to as a standby.
 POSITION = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn()::text END"
-REACHED = "SELECT pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
+REACHED = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= '{}'::pg_lsn END"
+POSITIONS = "those in the WAL of a primary, and of a standby that streams it"
 CONNECTION_LIMIT = """
     SELECT least(nullif(rolconnlimit, -1), nullif(datconnlimit, -1),
         current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)

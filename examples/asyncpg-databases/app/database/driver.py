@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 
-from app.database import dialect, errors
+from app.database import dialect, errors, pooler
 from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
 from app.database.connecting import close as close
@@ -32,10 +32,12 @@ NEEDS_SAVEPOINT: tuple[type[errors.DatabaseError], ...] = ()
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
-    """Let a new connection send and return JSON as SQLAlchemy's types expect."""
+    """Let a new connection send and return JSON as SQLAlchemy's types expect, and keep its plans where it can."""
     adapter = SimpleNamespace(_connection=connection)
     await sqlalchemy_dialect.setup_asyncpg_json_codec(adapter)
     await sqlalchemy_dialect.setup_asyncpg_jsonb_codec(adapter)
+    if connection.pooled:
+        connection.keeps_plans = await pooler.keeps_plans(connection)
 
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
@@ -96,7 +98,7 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
 
 
 async def _plan(connection: RawConnection, statement: str) -> tuple[Any, Any]:
-    plan = await connection.prepare(statement)
+    plan = await connection.plan(statement)
     attributes = plan.get_attributes()
     # As the DB-API describes columns; SQLAlchemy reads name and type.
     described = [(a.name, a.type.oid, None, None, None, None, None) for a in attributes] or None
@@ -125,6 +127,8 @@ async def _fetched(connection: RawConnection, statement: str, plan: Any, fetchin
 async def forget(connection: RawConnection) -> None:
     """What connection and server remember of tables and types, which a migration has changed."""
     connection.plans.clear()
+    if connection.pooled and connection.keeps_plans:
+        pooler.forget_plans(type(connection))
     await connection.reload_schema_state()
 
 

@@ -10,6 +10,7 @@ from app.database import errors
 # What is not here is a bug, of the service or of its database: 500.
 _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "08": errors.ServerGone,
+    "08007": errors.OutcomeUnknown,
     "08P01": errors.DatabaseError,  # two that speak the protocol differently; a pooler that says so closes as well
     "22": errors.InvalidValue,
     "22012": errors.DatabaseError,  # a division by zero: no column would take another value
@@ -29,7 +30,7 @@ _BY_SQLSTATE: dict[str, type[errors.DatabaseError]] = {
     "3D000": errors.AccessDenied,
     "40": errors.SerializationFailure,
     "40002": errors.DatabaseError,  # by a constraint: it would come again
-    "40003": errors.DatabaseError,  # nobody knows whether it was done, so it is not done again
+    "40003": errors.OutcomeUnknown,
     "40P01": errors.Deadlock,
     "42703": errors.SchemaMismatch,
     "42P01": errors.SchemaMismatch,
@@ -53,6 +54,7 @@ _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheErr
 # that come with a message may. What RAISE says can be anything.
 _SAYS_NO_VALUE = ("08", "23", "25", "28", "3D", "40", "42", "44", "53", "54", "55", "57")
 LIBRARIES = ("asyncpg",)  # whose own messages may hold a value
+_OUT_OF_STEP = re.compile(r"protocol|cannot switch to state|not connected")
 _TYPE_IS_GONE = re.compile(r"cache lookup failed for (type|relation|attribute)")
 
 
@@ -68,7 +70,7 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
         return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
     if isinstance(error, asyncpg.InternalClientError):
         # What a terminated session still said puts the protocol out of step; the others say nothing of the server.
-        return errors.ServerGone() if "protocol" in str(error) else errors.DatabaseError()
+        return errors.ServerGone() if _OUT_OF_STEP.search(str(error)) else errors.DatabaseError()
     return errors.ServerGone() if isinstance(error, OSError) else None
 
 

@@ -22,6 +22,9 @@ class Options(Protocol):
     transaction_timeout: float
     startup_timeout: float
     isolation_level: IsolationLevel
+    replica_fallback: bool
+    replica_max_lag: float | None
+    replica_read_your_writes: bool
 
     @property
     def target(self) -> Target: ...

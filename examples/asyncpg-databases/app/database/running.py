@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from app.database import driver, errors, metrics, tracing
 from app.database.connector import Connection
 from app.database.options import Options
+from app.database.route import Route
 from app.database.rows import Ran
 from app.database.seat import Seat
 from app.database.statements import Kind, kind_of, refuse_write
@@ -23,6 +24,7 @@ class Running:
     transaction: Transaction | None
     unfinished: int  # how much is being done of what must be done as a whole, in several statements
     _seat: Seat
+    _route: Route
     _options: Options
     _brief: bool
     over: bool
@@ -49,8 +51,19 @@ class Running:
             ran.more = lambda size: self._alone(lambda unit: unit._careful(fetch(size)))
         return ran
 
+    async def connect(self, look: Callable[[driver.RawConnection], Awaitable[None]]) -> None:
+        """Have the connection, and the transaction begun; then `look` at it."""
+
+        async def connected(unit: "Running") -> None:
+            await look((await unit._connected()).raw)
+
+        await self._alone(connected)
+
     async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
-        """`work` by the unit whose connection it is: the task's open transaction, or this one."""
+        """`work` by the unit whose connection it is: the task's open transaction, or this one.
+
+        A read that its server did not serve is done once more by the spare one.
+        """
         seat = self._seat
         async with seat.lock:
             if self.over:
@@ -58,7 +71,17 @@ class Running:
             seat.sending = self
             try:
                 reads_in = None if self.transaction else seat.transaction
-                return await work(reads_in if reads_in and reads_in.begun else self)
+                unit, tried = (reads_in if reads_in and reads_in.begun else self), self._route.pool
+                try:
+                    return await work(unit)
+                except errors.DatabaseError as error:
+                    if self.transaction or unit is not self or (route := self._route.around(tried, error)) is None:
+                        raise
+                usual, self._route = self._route, route
+                try:
+                    return await work(self)
+                finally:
+                    self._route = usual
             finally:
                 seat.sending = None
                 if self._brief and not seat.transaction:

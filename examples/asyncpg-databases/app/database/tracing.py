@@ -56,8 +56,11 @@ class UnitSpans:
         self._server, self._outer, self._name, self._whole, self._attributes = server, outer, name, whole, attributes
         self._span: Span | None = None
 
-    def begin(self) -> None:
-        """With the unit's first statement: a session without one costs nothing and has no span."""
+    def begin(self, server: Spans | None) -> None:
+        """With the unit's first statement: a session without one costs nothing and has no span. At each one, since the
+        server may be another one.
+        """
+        self._server = server or self._server
         if self._span is None and self._whole:
             context = trace.set_span_in_context(self._outer)
             self._span = self._server.tracer.start_span(self._name, context, attributes=self._attributes)

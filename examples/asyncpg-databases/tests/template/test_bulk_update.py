@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, insert, select
 
-from app.database import Database, ForeignKeyViolation, InvalidValue, UniqueViolation
-from app.database.bulk import bulk_insert, bulk_update
+from app.database import Database, ForeignKeyViolation, InvalidValue, UniqueViolation, driver
+from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests.probes import RICH, numbered, probe, probes
@@ -53,6 +53,25 @@ async def test_a_key_may_be_any_columns(probe_database: MakeDatabase) -> None:
         assert await bulk_update(session, probes, given, key=("name", "value")) == 1
         assert await bulk_update(session, probes, [{"value": 5, "amount": 9}], key="value") == 2
         assert await rows(session, select(probes.c.amount).order_by(probes.c.id)) == [(1,), (9,), (9,)]
+
+
+async def test_a_table_may_have_the_name_of_the_temporary_one(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    names = (Column("id", Integer, primary_key=True, autoincrement=False), Column("number", Integer))
+    table = Table("bulk_rows", MetaData(), *names)
+    await driver.scalar(server, "CREATE TABLE bulk_rows (id INTEGER PRIMARY KEY, number INTEGER)")
+    try:
+        database = probe_database()
+        async with database.transaction() as session:
+            await bulk_insert(session, table, [{"id": 1, "number": 1}, {"id": 2, "number": 2}])
+            assert await bulk_update(session, table, [{"id": 1, "number": 10}], key="id") == 1
+            given = [{"id": 2, "number": 20}, {"id": 3, "number": 30}]
+            assert await upsert(session, table, given, conflict="id", update="number") == Upserted(1, 1, 0)
+        async with database.read() as session:
+            assert await rows(session, select(*table.c).order_by(table.c.id)) == [(1, 10), (2, 20), (3, 30)]
+    finally:
+        await driver.scalar(server, "DROP TABLE bulk_rows")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What goes wrong on PostgreSQL and in asyncpg alone."""
 
+import asyncio
 from collections.abc import Callable
 
 import asyncpg
@@ -37,6 +38,7 @@ def said_by(error: asyncpg.PostgresError, **fields: str) -> asyncpg.PostgresErro
     ("error", "kind"),
     [
         (asyncpg.InternalClientError("cannot process message 'E': protocol is in an unexpected state 3."), ServerGone),
+        (asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"), ServerGone),
         (asyncpg.InternalClientError("no binary format encoder for type a (OID 1)"), DatabaseError),
         (asyncpg.OutdatedSchemaCacheError("unexpected number of attributes of composite type"), SchemaChanged),
         (asyncpg.InvalidCachedStatementError("cached statement plan is invalid"), SchemaChanged),
@@ -139,3 +141,18 @@ async def test_a_policy_of_row_level_security_is_a_rule_and_a_privilege_that_is_
     finally:
         await driver.scalar(server, "DROP TABLE rented")
         await facts.drop_user(server, "tenant")
+
+
+async def test_a_session_whose_end_was_announced_but_did_not_come_yet_is_gone(
+    probe_database: MakeDatabase, server: driver.RawConnection, no_pooler: None
+) -> None:
+    """The server's last words arrive before the end of the connection; a statement may be sent between the two."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    for _ in range(50):
+        with pytest.raises(ServerGone):
+            async with database.read() as session:
+                ending = asyncio.create_task(facts.kill(server, await value(session, text(facts.SESSION_ID))))
+                async with asyncio.timeout(10):
+                    while True:
+                        await value(session, text("SELECT 1"))
+        await ending

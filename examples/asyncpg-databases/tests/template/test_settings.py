@@ -14,7 +14,7 @@ from dev import databases
 
 PASSWORD = "p@ss/w#rd%:?"
 ESCAPED = quote(PASSWORD, safe="")
-OTHERS = ("WEB_CONCURRENCY", "MAX_BODY_SIZE", "MAX_HEADER_FIELDS")
+OTHERS = ("WEB_CONCURRENCY", "SHUTDOWN_DELAY", "MAX_BODY_SIZE", "MAX_HEADER_FIELDS")
 URL = f"{driver.SCHEMES[0]}://ada:{ESCAPED}@host/orders"
 
 
@@ -40,6 +40,8 @@ OVERRIDES = {
     "TRANSACTION_TIMEOUT": ("3.5", 3.5),
     "STARTUP_TIMEOUT": ("0", 0.0),
     "ISOLATION_LEVEL": ("SERIALIZABLE", "SERIALIZABLE"),
+    "REPLICA_FALLBACK": ("true", True),
+    "REPLICA_MAX_LAG": ("1.5", 1.5),
 }
 
 
@@ -51,9 +53,8 @@ def test_a_variable_overrides_its_default(name: str, environment: pytest.MonkeyP
 
 
 def test_each_setting_has_a_variable_that_is_tested_here() -> None:
-    assert {name.lower() for name in OVERRIDES} | {"url", "replica_url", "password_file"} == set(
-        DatabaseSettings.model_fields
-    )
+    others = {"url", "replica_url", "password_file", "replica_read_your_writes"}
+    assert {name.lower() for name in OVERRIDES} | others == set(DatabaseSettings.model_fields)
 
 
 @pytest.mark.parametrize("value", ["true", "false"])
@@ -72,6 +73,24 @@ def test_the_urls_of_primary_and_replica_become_targets(environment: pytest.Monk
     assert database.replica_target is not None
     assert database.replica_target.hosts == (("replica", driver.PORT),)
     assert database.target.password == database.replica_target.password == PASSWORD
+
+
+def test_the_stop_is_delayed_by_a_number_of_seconds(environment: pytest.MonkeyPatch) -> None:
+    assert load_settings().shutdown_delay == 0
+    environment.setenv("SHUTDOWN_DELAY", "2.5")
+    assert load_settings().shutdown_delay == 2.5
+    environment.setenv("SHUTDOWN_DELAY", "-1")
+    with pytest.raises(InvalidSettings, match=r"^SHUTDOWN_DELAY cannot be used: "):
+        load_settings()
+
+
+def test_own_writes_are_found_within_a_bound_on_the_lag_alone(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_REPLICA_READ_YOUR_WRITES", "true")
+    sentence = "^DATABASE_REPLICA_READ_YOUR_WRITES needs a bound: set DATABASE_REPLICA_MAX_LAG too$"
+    with pytest.raises(InvalidSettings, match=sentence):
+        load_settings()
+    environment.setenv("DATABASE_REPLICA_MAX_LAG", "5")
+    assert load_settings().database.replica_read_your_writes
 
 
 def test_web_concurrency_is_the_number_of_workers(environment: pytest.MonkeyPatch) -> None:
@@ -139,6 +158,9 @@ def test_what_prepares_the_tests_does_not_read_dotenv(settings: Settings, tmp_pa
         ("DATABASE_POOL_RECYCLE", "86401"),
         ("DATABASE_POOL_PRE_PING", "perhaps"),
         ("DATABASE_STARTUP_TIMEOUT", "-1"),
+        ("DATABASE_REPLICA_MAX_LAG", "0"),
+        ("DATABASE_REPLICA_MAX_LAG", "inf"),
+        ("DATABASE_REPLICA_FALLBACK", "perhaps"),
         ("DATABASE_ISOLATION_LEVEL", "READ UNCOMMITTED"),
         ("WEB_CONCURRENCY", "0"),
         ("MAX_BODY_SIZE", "-1"),

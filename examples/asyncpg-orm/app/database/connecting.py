@@ -7,7 +7,8 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeAlias
+from itertools import count
+from typing import Any, ClassVar, TypeAlias
 
 import asyncpg
 
@@ -23,11 +24,20 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
     """asyncpg's connection, with room for what app/database/driver.py keeps: its own allows no attributes."""
 
     limits = ""  # of a transaction, where the session cannot have them
+    pooled = False  # by a pooler in transaction mode
+    mark: ClassVar[str] = ""  # behind the texts that a pooler has plans of: app/database/pooler.py
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.plans: dict[str, tuple[Any, Any]] = {}
         self.keeps_plans = True
+        self._numbers = count(1)
+
+    async def plan(self, statement: str) -> Any:
+        """The statement, prepared. Behind a pooler it has a name only where it stays; else it is sent each time."""
+        if self.pooled and self.keeps_plans:
+            return await self.prepare(statement + self.mark, name=f"plan_{next(self._numbers)}")
+        return await self.prepare(statement)
 
     async def _prepare(self, query: str, *, use_cache: bool = False, name: Any = None, **options: Any) -> Any:
         # COPY alone would use the cache, and then encode by the types that a table of this name had before.
@@ -75,7 +85,7 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
                 if number == len(hosts):
                     raise
     if options.external_pooler:
-        connection.keeps_plans = False
+        connection.pooled, connection.keeps_plans = True, False
         connection.limits = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
     return connection
 

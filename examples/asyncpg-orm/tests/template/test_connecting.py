@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.database import (
     AccessDenied,
@@ -203,6 +203,21 @@ async def test_surplus_connections_stay_while_they_are_needed_and_close_when_the
             await asyncio.sleep(0.01)
     await four_at_once(database)
     assert database.status().open == 4
+
+
+@pytest.mark.usefixtures("no_pooler")  # which does not close its client's
+async def test_a_connection_that_the_server_closed_is_not_counted_any_more(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.read() as session:
+        await facts.kill(server, await value(session, text(facts.SESSION_ID)))
+        held = session._unit._seat.connection
+        assert held is not None
+        async with asyncio.timeout(5):
+            while not driver.is_closed(held.raw):
+                await asyncio.sleep(0.005)
+    assert (database.status().open, database.status().idle) == (0, 0)
 
 
 async def test_surplus_connections_are_not_opened_for_each_use(

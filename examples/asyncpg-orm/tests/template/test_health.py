@@ -11,13 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from app import extensions
-from app.database import Database, ServerGone, driver
+from app.database import Database, ServerGone
 from app.health import Readiness
 from app.main import create_app
-from app.replica import PrimaryProbe, ReplicaLags, ReplicaProbe
 from app.settings import Settings
 from app.startup import Probe
-from tests import facts
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
 
@@ -107,28 +105,6 @@ async def test_a_service_that_is_not_ready_tells_of_its_replica_too(settings: Se
             response = await client.get("/health/ready")
     assert response.status_code == 503
     assert [response.json()[name] for name in ("reason", "replica", "other")] == ["ServerGone", "TimeoutError", "ok"]
-
-
-async def test_a_replica_that_does_not_come_to_where_the_primary_was_lags(
-    settings: Settings, server: driver.RawConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if facts.FAR_AHEAD is None:
-        pytest.skip("this server says so of a standby only: tests of the template have one")
-    primary = PrimaryProbe(settings.database.target, settings.database)
-    replica = ReplicaProbe(primary, settings.database.target, settings.database)
-    await primary.check()
-    await replica.check()
-    primary.position = await driver.scalar(server, facts.FAR_AHEAD)
-    await replica.check()  # it may come so far in time
-    monkeypatch.setattr("app.replica.LAGS_AFTER", 0.0)
-    with pytest.raises(ReplicaLags):
-        await replica.check()
-    assert replica._awaited
-    replica._awaited = None
-    primary.position = None
-    await replica.check()
-    for probe in (primary, replica):
-        await probe.close()
 
 
 async def test_a_server_that_never_answers_ends_with_the_limit_of_the_probe(settings: Settings) -> None:

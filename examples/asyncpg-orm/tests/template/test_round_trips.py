@@ -12,7 +12,7 @@ from tests.proxy import Proxy
 from tests.statements import rows, run, value
 from tests.template import texts
 
-pytestmark = pytest.mark.usefixtures("no_pooler")  # which knows no prepared statements: one round trip more for some
+pytestmark = pytest.mark.usefixtures("plans_stay")
 
 MakeDatabase = Callable[..., Database]
 Unit = Callable[[], Awaitable[None]]

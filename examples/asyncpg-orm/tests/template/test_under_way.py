@@ -15,6 +15,7 @@ from sqlalchemy import TextClause, bindparam, func, insert, select, text
 from app.database import (
     Database,
     DatabaseError,
+    OutcomeUnknown,
     PoolTimeout,
     Session,
     SessionClosed,
@@ -553,7 +554,7 @@ async def test_a_commit_that_gets_no_answer_ends_at_the_limit_and_keeps_no_place
     proxy = Proxy(settings.database.url)
     async with proxy.listen() as url:
         database = probe_database(**ONE, url=url, transaction_timeout=0.3)
-        with pytest.raises(TransactionTimeout):
+        with pytest.raises(OutcomeUnknown):
             async with database.transaction() as session:
                 await run(session, insert(probes).values(probe(1)))
                 proxy.fall_silent()

@@ -1,0 +1,26 @@
+"""Where a unit of work gets its connections. The readers' route leads elsewhere while the replica is not fit for them;
+a unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
+"""
+
+from dataclasses import dataclass
+
+from app.database import errors
+from app.database.pool import Pool
+
+
+@dataclass(slots=True)
+class Route:
+    """`pool` is the one of now; `spare`, if any, is of the server that serves a read when that of `pool` does not."""
+
+    pool: Pool
+    spare: Pool | None = None
+
+    def around(self, tried: Pool, error: errors.DatabaseError) -> "Route | None":
+        """The way on for a read that ended like this; None where another server would not do better, or is none.
+
+        A pool that is full is no reason: what one server cannot bear would only come down upon the other.
+        """
+        full = isinstance(error, errors.PoolTimeout) and error.__cause__ is None
+        # A standby ends a read that is in the way of what it replays: that is the serialization failure.
+        unserved = isinstance(error, errors.Unavailable | errors.SerializationFailure) and not full
+        return Route(self.spare) if self.spare is not None and self.spare is not tried and unserved else None

@@ -1,0 +1,37 @@
+"""Whether a pooler keeps statements prepared is found out by asking, and nothing is left of the question."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select, text
+
+from app.database import Database, driver, pooler
+from app.settings import Settings
+from tests.probes import probes
+from tests.statements import value
+
+MakeDatabase = Callable[..., Database]
+PREPARED = "SELECT count(*) FROM pg_prepared_statements"
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_what_gives_statements_no_names_of_its_own_keeps_none(settings: Settings) -> None:
+    behind = settings.database.model_copy(update={"external_pooler": True})
+    connection = await driver.connect(behind.target, behind)
+    try:
+        assert not await pooler.keeps_plans(connection)
+        assert await driver.scalar(connection, PREPARED) == 0  # the next client would meet it
+        assert not driver.in_transaction(connection)
+    finally:
+        await driver.close(connection)
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_behind_a_pooler_that_keeps_none_no_statement_has_a_name(probe_database: MakeDatabase) -> None:
+    database = probe_database(external_pooler=True, pool_size=1, max_overflow=0)
+    for _ in range(2):
+        async with database.read() as session:
+            await value(session, select(probes.c.id))
+    async with database.transaction() as session:
+        await value(session, select(probes.c.id))
+        assert await value(session, text(PREPARED)) == 0
