@@ -1,4 +1,4 @@
-"""One migration at a time: PostgreSQL's lock of a transaction, which all replicas of the service ask the primary for."""
+"""One migration at a time: PostgreSQL's lock of a transaction, which all replicas of the service ask for."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -62,7 +62,10 @@ class Galera:
     def _options(self, home: Path, name: str, port: int, group: int, ist: int, sst: int, addresses: str) -> str:
         share = self.files.root / "usr/share/mysql"
         # Shorter than the defaults, so that the trial is: a node that says nothing for a second is left out.
-        evs = "evs.keepalive_period=PT0.3S;evs.suspect_timeout=PT1S;evs.inactive_timeout=PT3S;evs.inactive_check_period=PT0.2S"
+        evs = (
+            "evs.keepalive_period=PT0.3S;evs.suspect_timeout=PT1S;"
+            "evs.inactive_timeout=PT3S;evs.inactive_check_period=PT0.2S"
+        )
         return dedent(f"""\
             [mariadbd]
             user = root

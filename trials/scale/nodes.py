@@ -1,7 +1,7 @@
 """The nodes of a cluster of MySQL or MariaDB, and what says of each whether a balancer shall use it.
 
-HAProxy asks an HTTP endpoint about each of them, as behind the usual `clustercheck`; that asks the node by a query, over
-a connection of its own.
+HAProxy asks an HTTP endpoint about each of them, as behind the usual `clustercheck`; that asks the node by a query,
+over a connection of its own.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which route has served a request, by the template of its path, such as /orders/{id}: a name that no caller can make."""
+"""Which route served a request, by the template of its path, such as /orders/{id}: a name that no caller can make."""
 
 from collections.abc import Sequence
 
