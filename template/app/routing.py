@@ -9,6 +9,7 @@ from copy import copy
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts, request_response
 from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from app.limits import allowing
 
@@ -47,7 +48,7 @@ def put_first_what_is_hidden(routes: list[BaseRoute], *, behind: list[BaseRoute]
     """
     own = routes[len(behind) :]
     for path in (getattr(route, "path", "") for route in own):
-        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
+        scope: Scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
         if any(route.matches(dict(scope))[0] is not Match.NONE for route in iter_route_contexts(behind)):
             routes[:] = [*own, *behind]
             return
