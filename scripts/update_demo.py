@@ -82,7 +82,7 @@ def run_its_tests(service: Service) -> None:
         service.run("uv", "sync", "--quiet")
         service.run("make", "check")
     with step("And its own tests, those of the release among them, on a real server", "uv run pytest"):
-        print(lines(service.run("uv", "run", "pytest", "-q", timeout=600).rstrip().splitlines()[-1]))
+        print(lines(service.run("uv", "run", "pytest", "-q", timeout=1500).rstrip().splitlines()[-1]))
     commit(service.path, f"Update to {NEXT}")
 
 

@@ -55,7 +55,7 @@ def test_the_demo_shows_the_patterns_and_ends_with_everything_stopped(
 
 def test_the_demo_of_an_update_shows_what_came_and_what_stayed(tmp_path: Path) -> None:
     with demo(ROOT, tmp_path, "driver=asyncpg", "access=databases", target="update-demo") as running:
-        printed, _ = running.communicate(timeout=600)
+        printed, _ = running.communicate(timeout=1800)
     assert running.returncode == 0, printed
     for expected in ("No conflicts", "in none of the team's own", "app/settings.py", " passed", "git show --stat"):
         assert expected in printed

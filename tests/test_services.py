@@ -134,9 +134,9 @@ def own_tests(run: Run, service: Service) -> str:
     command = ("uv", "run", "pytest", "-q", "-o", "faulthandler_timeout=60")  # a hanging test shows where
     if run.server == "PgBouncer":
         with server_for(run, service) as server:
-            printed = service.run(*command, timeout=900, DATABASE_URL=database_url(server))
+            printed = service.run(*command, timeout=1500, DATABASE_URL=database_url(server))
     else:
-        printed = service.run(*command, timeout=900)
+        printed = service.run(*command, timeout=1500)
     return printed.rstrip().splitlines()[-1].strip("= ").partition(" in ")[0]
 
 

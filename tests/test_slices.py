@@ -76,7 +76,7 @@ def test_a_service_without_its_slices_is_clean_starts_and_passes_its_tests(
             service.run("uv", "run", "alembic", "revision", "-m", "the first", DATABASE_URL=url)
             service.run("make", "check", "migrate", DATABASE_URL=url)
         if combination in ({"driver": "asyncpg", "access": "orm"}, {"driver": "aiomysql", "access": "databases"}):
-            service.run("make", "test", timeout=900)
+            service.run("make", "test", timeout=1500)
 
 
 @pytest.mark.parametrize(

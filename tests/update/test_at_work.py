@@ -72,7 +72,7 @@ def is_at_work(service: Service, name: str, record_property: Recorder, *tests: s
     with shown():
         service.run("uv", "sync", "--quiet")
         service.run("make", "check")
-        printed = service.run("uv", "run", "pytest", "-q", "-o", "faulthandler_timeout=60", *tests, timeout=900)
+        printed = service.run("uv", "run", "pytest", "-q", "-o", "faulthandler_timeout=60", *tests, timeout=1500)
     row = {"service": name, "lint": "ok", "types": "ok", "boot": "-"}
     row["tests"] = printed.rstrip().splitlines()[-1].strip("= ").partition(" in ")[0]
     record_property("table", json.dumps(row | {"seconds": round(time.monotonic() - started)}))
