@@ -50,7 +50,7 @@ class Process:
 
     def says(self, pattern: str) -> re.Match[str]:
         """Wait until it says something that matches."""
-        for _ in range(3000):
+        for _ in range(9000):
             if found := re.search(pattern, self.output):
                 return found
             if not self._process.is_alive():
@@ -64,7 +64,7 @@ class Process:
 
     def exit_code(self) -> int:
         """Wait for its end; negative: the signal that ended it."""
-        self._process.join(30)
+        self._process.join(90)
         assert self._process.exitcode is not None, f"it is still running:\n{self.output}"
         return self._process.exitcode
 
