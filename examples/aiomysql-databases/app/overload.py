@@ -23,7 +23,7 @@ class OverloadMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         database: Database | None = getattr(scope["app"].state, "database", None)  # None: not started
         scope[SCOPE_KEY] = database  # for applications that are mounted in this one, too
-        if database and scope["type"] != "lifespan" and not _path(scope).startswith(ALWAYS_SERVED):
+        if database and scope["type"] != "lifespan" and not is_always_served(scope):
             try:
                 database.refuse_if_full()
             except PoolTimeout as error:
@@ -32,6 +32,9 @@ class OverloadMiddleware:
         await self.app(scope, receive, send)
 
 
-def _path(scope: Scope) -> str:
+def is_always_served(scope: Scope) -> bool:
+    """Whether it asks for health or metrics, wherever a proxy has put the service. Before routing, which moves
+    `root_path` into applications that are mounted in this one.
+    """
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
+    return path.removeprefix(scope.get("root_path", "")).startswith(ALWAYS_SERVED)

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database.metrics import Tally, tally
-from app.overload import ALWAYS_SERVED
+from app.overload import is_always_served
 from app.request_route import route_of
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class RequestsMiddleware:
         status, noted, began, routes = 0, False, perf_counter(), scope["app"].routes
         cost = Tally() if logger.isEnabledFor(logging.WARNING) else None
         tally.set(cost)
+        probe = cost is not None and is_always_served(scope)
 
         def note(*, cut_off: bool) -> None:
             nonlocal noted
@@ -59,7 +60,7 @@ class RequestsMiddleware:
                 noted, seconds, route = True, perf_counter() - began, route_of(scope, routes)
                 self._count(scope["method"], route, status, seconds)
                 if cost is not None:
-                    _write(scope, route, status, seconds, cost, cut_off)
+                    _write(scope["method"], route, status, seconds, cost, probe, cut_off)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -91,14 +92,12 @@ class RequestsMiddleware:
         known.observe(seconds)
 
 
-def _write(scope: Scope, route: str, status: int, seconds: float, cost: Tally, cut_off: bool) -> None:
-    root: str = scope.get("app_root_path", scope.get("root_path", ""))  # where a proxy has put the service
-    quiet = status < 400 and scope["path"].removeprefix(root).startswith(ALWAYS_SERVED)
-    level = logging.DEBUG if quiet else logging.INFO if status < 500 else logging.WARNING
+def _write(method: str, route: str, status: int, seconds: float, cost: Tally, probe: bool, cut_off: bool) -> None:
+    level = logging.DEBUG if probe and status < 400 else logging.INFO if status < 500 else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     fields = {
-        "method": scope["method"],
+        "method": method,
         "route": route or None,
         "status": status,
         "duration_ms": round(seconds * 1000, 2),
@@ -107,5 +106,5 @@ def _write(scope: Scope, route: str, status: int, seconds: float, cost: Tally, c
     }
     words = "%s %s %s in %.1f ms, %d statements in %.1f ms%s"
     ended = ", cut off" if cut_off else ""
-    what = scope["method"], route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, ended
+    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, ended
     logger.log(level, words, *what, extra=fields | {"cut_off": True} if cut_off else fields)

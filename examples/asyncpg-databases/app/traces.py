@@ -16,21 +16,16 @@ from anyio.to_thread import run_sync
 from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 
-from app.overload import ALWAYS_SERVED
+from app.overload import is_always_served
 
 logger = logging.getLogger(__name__)
 
 FLUSH_WITHIN = 3.0  # seconds, at the end of the process
 
 
-def _is_a_probe(scope: Any) -> bool:
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).startswith(ALWAYS_SERVED)
-
-
 OF_REQUESTS: TelemetryConfig = {
     "auto_configure": False,  # it waits for a collector that is away for as long as that takes
-    "exclude": _is_a_probe,
+    "exclude": is_always_served,
     "logs": False,  # they carry the texts of exceptions, and so values
     "operation_spans": False,  # three more for each request, of what takes microseconds
 }
