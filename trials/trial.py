@@ -1,6 +1,7 @@
 """One combination through the faults: installed once, on one server; what was found is a Result for each."""
 
 import asyncio
+import subprocess
 import sys
 import tempfile
 import time
@@ -89,6 +90,8 @@ async def results(world: World, names: Sequence[str]) -> AsyncIterator[Result]:
             missed = f"not through after {LIMIT:.0f} s"
         except (AssertionError, CommandFailed, ExceptionGroup, Missed) as error:
             missed = f"{error!r}" if isinstance(error, ExceptionGroup) else str(error)
+        except subprocess.TimeoutExpired:
+            missed = "the service did not end after SIGTERM"
         if missed:
             print(f"{name}, {world.name}: the service logged\n\n{world.log}\n", file=sys.stderr)
         if balance is None:

@@ -12,7 +12,7 @@ from books import Balance
 from services import Service
 
 from faults.server import children
-from faults.world import Missed, NotHere, World, in_thread
+from faults.world import PATIENT, Missed, NotHere, Serving, World, in_thread
 
 MIGRATION = '''"""Add nicknames"""
 
@@ -59,15 +59,23 @@ async def worker_killed(world: World) -> Balance:
     async with world.serving(variables={"WEB_CONCURRENCY": "2"}) as serving:
         books = world.books(serving)
         async with books.load():
-            for _ in range(1 if world.short else 2):
-                await asyncio.sleep(world.seconds / 2)
-                workers = [each for each in children(serving.process.pid) if b"spawn_main" in _command(each)]
-                os.kill(workers[0], signal.SIGKILL)
-                world.struck += 1
-                books.mark()
-                await books.recovered()
+            await asyncio.sleep(world.seconds / 2)
+            killed, other = _workers(serving)
+            os.kill(killed, signal.SIGKILL)
+            world.struck += 1
+            books.mark()
+            await books.recovered()
+            async with asyncio.timeout(30):
+                while len(workers := _workers(serving)) < 2 or killed in workers:
+                    await asyncio.sleep(0.1)
+            if other not in workers:
+                raise Missed("the other worker was replaced too")
             await asyncio.sleep(world.seconds / 2)
         return await world.balance(books)
+
+
+def _workers(serving: Serving) -> list[int]:
+    return [each for each in children(serving.process.pid) if b"spawn_main" in _command(each)]
 
 
 async def two_releases(world: World) -> Balance:
@@ -85,12 +93,12 @@ async def two_releases(world: World) -> Balance:
             world.struck += 1
 
         async with AsyncExitStack() as stack:
-            old = await stack.enter_async_context(world.serving())
+            old = await stack.enter_async_context(world.serving(variables=PATIENT))
             books = world.books(old)
             async with books.load():
                 await asyncio.sleep(world.seconds / 4)
                 await alembic("upgrade", "head")
-                new = await stack.enter_async_context(world.serving(path=path))
+                new = await stack.enter_async_context(world.serving(variables=PATIENT, path=path))
                 books.urls.append(new.url)
                 await asyncio.sleep(world.seconds / 2)
                 await alembic("downgrade", "-1")
@@ -118,7 +126,7 @@ async def clock_jumps(world: World) -> Balance:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        async with world.serving(variables=preload) as serving:
+        async with world.serving(variables={**PATIENT, **preload}) as serving:
             books = world.books(serving)
             async with books.load():
                 for jump in ("+1h", "-1h", "+0"):

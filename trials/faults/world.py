@@ -30,6 +30,14 @@ LIMITS = {
     "DATABASE_TRANSACTION_TIMEOUT": "4",
     "LOG_LEVEL": "WARNING",
 }
+PATIENT: Mapping[str, str] = MappingProxyType(  # the defaults, where each request has to be served
+    {
+        "DATABASE_POOL_TIMEOUT": "5",
+        "DATABASE_CONNECT_TIMEOUT": "5",
+        "DATABASE_STATEMENT_TIMEOUT": "10",
+        "DATABASE_TRANSACTION_TIMEOUT": "20",
+    }
+)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 PATIENCE = 15.0  # seconds: more than these limits together
 

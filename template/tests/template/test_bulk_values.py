@@ -87,11 +87,12 @@ async def stored_alike(session: Session, table: Table, given: list[dict[str, Any
         else:
             await bulk_insert(session, table, [{"id": row["id"]} for row in moved])
             assert await bulk_update(session, table, moved, key="id") == len(moved)
-        for name in names:
-            differ = facts.DIFFER.format(a=f"a.{name}", b=f"b.{name}")
-            pairs = f"FROM {table.fullname} a JOIN {table.fullname} b ON b.id = a.id + {first} WHERE {differ}"
-            other = await session.fetch_all(text(f"SELECT a.{name}, b.{name} {pairs}"))
-            assert not other, (way, table.c[name].type, [row[:] for row in other])
+        differ = [facts.DIFFER.format(a=f"a.{name}", b=f"b.{name}") for name in names]
+        joined = f"{table.fullname} a JOIN {table.fullname} b ON b.id = a.id + {first}"
+        found = await session.fetch_all(text(f"SELECT {', '.join(differ)} FROM {joined}"))
+        others = {name for row in found for name, differs in zip(names, row[:], strict=True) if differs}
+        assert not others, (way, [(name, table.c[name].type) for name in others])
+        assert len(found) == len(given)
 
 
 @pytest.mark.parametrize("boxed", [False, True], ids=["", "a type of one's own"])
@@ -116,6 +117,26 @@ async def test_every_type_is_stored_as_by_an_ordinary_insert(
         await ddl.run_sync(table.metadata.drop_all)
         await ddl.commit()
     assert not failed, "\n".join(f"{name}: {error!r}" for name, error in failed.items())
+
+
+async def test_a_type_is_stored_after_every_other_in_a_column_of_the_same_name(
+    probe_database: MakeDatabase, ddl: AsyncConnection
+) -> None:
+    """A table of all types is made again with each of them some columns further on: every distance of two of them."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    typed = [
+        (type, value) for name, (type, value, *_) in TYPES.items() if name not in server_types.missing(ddl.dialect)
+    ]
+    shifted = 0
+    for distance in range(len(typed)):
+        shifted += distance
+        turned = [typed[(number + shifted) % len(typed)] for number in range(len(typed))]
+        table = table_of(*(type for type, _ in turned))
+        await make(ddl, table)
+        row = {"id": 1, **{f"v{number}": value for number, (_, value) in enumerate(turned)}}
+        await database.run_transaction(partial(stored_alike, table=table, given=[row]))
+        await ddl.run_sync(table.metadata.drop_all)
+        await ddl.commit()
 
 
 async def test_random_tables_and_rows_are_stored_as_by_an_ordinary_insert(
