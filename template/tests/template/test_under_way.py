@@ -24,7 +24,6 @@ from app.database import (
     TransactionTimeout,
     driver,
 )
-from app.database.bulk import bulk_insert
 from app.database.pool import Pool
 from app.settings import Settings
 from tests import facts
@@ -219,11 +218,12 @@ async def test_the_limit_of_the_unit_holds_while_a_task_of_its_runs_a_statement(
 async def test_bulk_beside_a_statement_that_failed_stores_nothing(
     probe_database: MakeDatabase, server: driver.RawConnection, tasks: Tasks, kind: str
 ) -> None:
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
     database = probe_database(**ONE)
 
     async def work(session: Session) -> None:
         await run(session, insert(probes).values(probe(0)))
-        tasks.append(asyncio.create_task(bulk_insert(session, probes, map(probe, range(1, 20_000)))))
+        tasks.append(asyncio.create_task(bulk.bulk_insert(session, probes, map(probe, range(1, 20_000)))))
         await asyncio.gather(tasks[0], run(session, insert(probes).values(probe(0))))
 
     with pytest.raises(DatabaseError):
@@ -235,6 +235,7 @@ async def test_bulk_beside_a_statement_that_failed_stores_nothing(
 async def test_bulk_that_nobody_waited_for_stores_nothing_also_between_its_statements(
     probe_database: MakeDatabase, server: driver.RawConnection, tasks: Tasks, kind: str
 ) -> None:
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
     database = probe_database(**ONE)
     waits, go_on = asyncio.Event(), asyncio.Event()
 
@@ -245,7 +246,7 @@ async def test_bulk_that_nobody_waited_for_stores_nothing_also_between_its_state
         await go_on.wait()
 
     async def work(session: Session) -> None:
-        tasks.append(asyncio.create_task(bulk_insert(session, probes, given())))
+        tasks.append(asyncio.create_task(bulk.bulk_insert(session, probes, given())))
         await waits.wait()
 
     with pytest.raises(StatementUnderWay):
