@@ -84,5 +84,7 @@ def refuse_write(kind: Kind, by_cursor: bool) -> None:
     """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
     if not kind.reads:
         raise ReadOnlySession
-    if kind.stays or kind.local_by or by_cursor:
+    if by_cursor:
+        raise StatementRefused("A read session has no transaction for a cursor on the server: stream in a transaction")
+    if kind.stays or kind.local_by:
         raise StatementRefused(f"A read session keeps nothing between statements: use a transaction{dialect.KEEPING}")

@@ -65,3 +65,10 @@ async def test_the_rows_of_a_loop_may_be_inserted_in_bulk(probe_database: MakeDa
         await bulk.bulk_insert(session, probes, (probe(id) for id in range(300)))
         assert await bulk.bulk_insert(session, probes, copies(session)) == 300
         assert await session.fetch_val(select(func.count()).select_from(probes)) == 600
+
+
+async def test_a_statement_without_rows_is_run_and_gives_none(probe_database: MakeDatabase) -> None:
+    async with probe_database().transaction() as session:
+        await session.execute(insert(probes).values(probe(1)))
+        assert [record async for record in session.iterate(update(probes).values(value=9))] == []
+        assert await session.fetch_val(select(probes.c.value)) == 9
