@@ -21,12 +21,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from books import Balance
 from faults import FAULTS
 from faults.world import LIMITS, PATIENCE
 from harness import COMBINATIONS, ROOT, combination_id
 from machine import machine, versions
-from table import PAGE, line, page
+from table import PAGE, RESULTS, keep, line, result_of
 from trial import Result, results, world
 
 AT_ONCE = 2
@@ -90,12 +89,6 @@ def in_processes(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
             process.wait()
 
 
-def result_of(found: dict[str, Any]) -> Result:
-    if (balance := found["balance"]) is not None:
-        found["balance"] = Balance(**balance | {"examples": tuple(balance["examples"])})
-    return Result(**found)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("combination", nargs="*", help=f"of {', '.join(FOR_EACH)}; all of them without one")
@@ -123,19 +116,19 @@ def main() -> None:
             continue
         found.append(result_of(printed))
         print(line(found[-1]), flush=True)
-    order = list(FAULTS)
-    found.sort(key=lambda result: (order.index(result.fault), result.server, result.combination))
     missed = [result for result in found if result.missed]
     minutes = (time.monotonic() - started) / 60
     print(f"\n{len(found)} faults in {minutes:.1f} minutes, {len(missed)} miss a goal")
     print("".join(f"\n{line(result)}" for result in missed))
-    if not arguments.combination and not arguments.only and not arguments.short:
+    whole = not arguments.combination and not arguments.only
+    if not arguments.short and (whole or RESULTS.exists()):
         facts = machine()
         servers = sorted({result.server for result in found})
-        text = f"{facts['date']}, {facts['system']}, {facts['cores']} cores of {facts['processor']}; "
+        text = f"{facts['system']}, {facts['cores']} cores of {facts['processor']}; "
         text += ", ".join([*servers, *(f"{name} {version}" for name, version in packages.items())]) + "."
         limits = ", ".join(f"`{name}={value}`" for name, value in LIMITS.items() if name.startswith("DATABASE"))
-        PAGE.write_text(page(found, text, minutes, limits, PATIENCE), "utf-8")
+        about = {"machine": text, "date": facts["date"], "minutes": minutes, "limits": limits, "patience": PATIENCE}
+        keep(found, whole=whole, **about)
         print(f"wrote {PAGE.relative_to(ROOT)}")
     sys.exit(bool(missed))
 
