@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
-from app.database import tracing
+from app.database import driver, tracing
 from app.database.connector import Connection
 from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
 from app.database.pool import Pool
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from app.database.running import Running
 
 T = TypeVar("T")
+_OF_NO_USE = (ServerGone, ReadOnlyServer)  # the next one finds the new primary
 
 
 class Seat:
@@ -63,10 +64,10 @@ class Seat:
             ours: DatabaseError | None = translate(error, writing=writing)
             if connection is not self.connection:  # the unit has ended, and what comes of it can be anything
                 ours = StatementUnderWay()
+            elif connection and (isinstance(ours, _OF_NO_USE) or driver.is_closed(connection.raw)):
+                self.abandon(connection)
             if ours is None:
                 raise
-            if isinstance(ours, ServerGone | ReadOnlyServer):  # the next one finds the new primary
-                self.abandon(connection)
             raise ours from (None if ours is error else error)
         except BaseException:  # cancelled: the reply is still to come
             self.abandon(connection)
