@@ -66,3 +66,24 @@ async def test_triggers_see_each_row_once(
         await driver.scalar(server, "DROP TABLE seen")
         for when in ("before_insert", "after_insert", "after_update"):
             await driver.scalar(server, f"DROP TRIGGER see_{when}")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("stored", ["Bob", "bob ", "böb", None])
+async def test_a_text_that_is_equal_to_the_server_and_stored_otherwise_is_a_change(
+    probe_database: MakeDatabase, stored: str | None, others: int
+) -> None:
+    def given(nick: str | None, changed: int) -> list[dict[str, object]]:
+        return [{"code": f"c{n}", "nick": nick if n == 0 else f"n{n}", "changed": changed} for n in range(1 + others)]
+
+    async with probe_database().transaction() as session:
+        for nick, changed, expected in (
+            ("bob", 1, Upserted(inserted=1 + others)),
+            (stored, 2, Upserted(updated=1, skipped=others)),
+            (stored, 3, Upserted(skipped=1 + others)),
+        ):
+            rows_given = given(nick, changed)
+            done = await upsert(session, numbered, rows_given, conflict="code", update="nick", touch="changed")
+            assert done == expected
+        found = await rows(session, select(numbered.c.nick, numbered.c.changed).order_by(numbered.c.code))
+        assert found == [(stored, 2), ("n1", 1)][: 1 + others]

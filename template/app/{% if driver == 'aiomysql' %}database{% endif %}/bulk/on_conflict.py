@@ -74,7 +74,9 @@ def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Colum
         return f"/*!80020 given.{batch.names([column])} *//*M! VALUES({batch.names([column])}) */"
 
     meant = " AND ".join(f"COALESCE({old(key)} = {new(key)}, FALSE)" for key in keys)
-    same = " AND ".join(f"{old(column)} <=> {new(column)}" for column in update)
+    # As stored: to a collation 'bob' and 'Bob' are one, and the text of a FLOAT has six digits.
+    pairs = [(old(column), new(column)) for column in update]
+    same = " AND ".join(f"{a} <=> {b} AND CAST({a} AS BINARY) <=> CAST({b} AS BINARY)" for a, b in pairs)
     key = keys[0]
     # Of no effect but the mark; out of range for a row that is there by another key.
     assignments = [f"{old(key)} = IF(LAST_INSERT_ID(~0 + (NOT ({meant}))), {old(key)}, {old(key)})"]
