@@ -122,7 +122,9 @@ class Running:
         try:
             return await self._seat.careful(sending, writing=self.writes)
         except BaseException as error:
-            if self.transaction:
+            if self._seat.connection is None:  # given up, and the transaction with it
+                self.fail(error)
+            elif self.transaction:
                 self.transaction.failed(error)
             raise
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.database import tracing
+from app.database import driver, tracing
 from app.database.connector import Connection
 from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
 from app.database.pool import Pool
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _HELD: AbstractAsyncContextManager[None] = nullcontext()
+_OF_NO_USE = (ServerGone, ReadOnlyServer)  # the next one finds the new primary
 
 
 class Seat:
@@ -82,10 +83,10 @@ class Seat:
             ours: DatabaseError | None = translate(error, writing=writing)
             if connection is not self.connection:  # the unit has ended, and what comes of it can be anything
                 ours = StatementUnderWay()
+            elif connection and (isinstance(ours, _OF_NO_USE) or driver.is_closed(connection.raw)):
+                self.abandon(connection)
             if ours is None:
                 raise
-            if isinstance(ours, ServerGone | ReadOnlyServer):  # the next one finds the new primary
-                self.abandon(connection)
             raise ours from (None if ours is error else error)
         except BaseException:  # cancelled: the reply is still to come
             self.abandon(connection)

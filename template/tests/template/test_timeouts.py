@@ -90,3 +90,23 @@ async def test_a_statement_that_its_client_gave_up_on_is_ended_on_the_server(
             await asyncio.sleep(0.01)
     async with database.transaction() as session:  # its locks went with it
         await run(session, select(probes).with_for_update())
+
+
+async def test_what_cannot_be_ended_in_time_stands_in_the_way_of_nothing_else(probe_database: MakeDatabase) -> None:
+    connector = probe_database(connect_timeout=1)._primary.pool._connector
+    used: list[driver.RawConnection] = []
+
+    async def gets_no_answer(raw: driver.RawConnection) -> None:
+        used.append(raw)
+        await driver.scalar(raw, facts.SLEEP.format(20))
+
+    async def fails(raw: driver.RawConnection) -> None:
+        used.append(raw)
+        raise ServerGone
+
+    async def is_answered(raw: driver.RawConnection) -> None:
+        used.append(raw)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*map(connector._end, (gets_no_answer, fails, is_answered)))
+    assert [driver.is_closed(raw) for raw in used] == [True, True, True]
