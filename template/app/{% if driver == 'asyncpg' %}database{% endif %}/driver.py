@@ -25,6 +25,9 @@ MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNEC
 CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
 
 PLANS = 200  # prepared statements that each connection keeps
+# What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = ()
@@ -86,7 +89,8 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
-    await connection.executemany(statement, arguments)
+    plan, _ = connection.plans.get(statement) or await _plan(connection, statement)
+    await _fetched(connection, statement, plan, plan.executemany(arguments))
     return Ran([], None, -1)
 
 
@@ -113,15 +117,27 @@ async def _fetched(connection: RawConnection, statement: str, plan: Any, fetchin
     """Raises SchemaChanged for a plan whose parameters have the types of columns before a migration."""
     try:
         return await fetching
-    except (asyncpg.DataError, asyncpg.DatatypeMismatchError) as error:
-        connection.plans.pop(statement, None)
-        if isinstance(error, asyncpg.DatatypeMismatchError):  # else it would not have been prepared
+    except _ABOUT_TYPES as error:
+        # The server analysed the statement anew: a place in its text is at fault, not one in a function that it calls.
+        if error.position is not None and error.context is None:
             raise errors.SchemaChanged from error
-        if connection.keeps_plans and error.__cause__ is not None:  # asyncpg could not encode a value: nothing was sent
-            fresh = await connection.prepare(statement)
-            if [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]:
-                raise errors.SchemaChanged from error
         raise
+    except asyncpg.DataError as error:
+        # With a cause it is asyncpg's own: a value that it cannot encode for the types that the plan has.
+        if error.__cause__ is not None and await _is_outdated(connection, statement, plan):
+            raise errors.SchemaChanged from error
+        raise
+
+
+async def _is_outdated(connection: RawConnection, statement: str, plan: Any) -> bool:
+    """Whether the statement, prepared anew, has parameters of other types, or cannot be prepared any more."""
+    try:
+        fresh = await connection.prepare(statement)
+    except asyncpg.InFailedSQLTransactionError:  # by an earlier one of many rows: nobody can tell
+        return False
+    except asyncpg.PostgresError:
+        return True
+    return [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]
 
 
 async def forget(connection: RawConnection) -> None:

@@ -15,6 +15,7 @@ from app.database import (
     InvalidValue,
     SchemaChanged,
     ServerGone,
+    Session,
     TooManyConnections,
     Unavailable,
     ValueTooLarge,
@@ -156,3 +157,60 @@ async def test_a_session_whose_end_was_announced_but_did_not_come_yet_is_gone(
                     while True:
                         await value(session, text("SELECT 1"))
         await ending
+
+
+MISTAKEN = """CREATE OR REPLACE FUNCTION mistaken() RETURNS SETOF int LANGUAGE plpgsql
+    AS 'BEGIN RETURN QUERY SELECT ''x''::text; END'"""
+
+
+async def test_a_type_that_a_function_mistakes_is_a_bug_and_no_migration(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    await driver.scalar(server, MISTAKEN)
+    tried = 0
+
+    async def work(session: Session) -> None:
+        nonlocal tried
+        tried += 1
+        await value(session, text("SELECT * FROM mistaken()"))
+
+    try:
+        for _ in range(2):
+            with pytest.raises(DatabaseError) as caught:
+                await database.run_transaction(work)
+            assert type(caught.value) is DatabaseError
+            async with database.read() as session:
+                with pytest.raises(DatabaseError) as caught:
+                    await value(session, text("SELECT * FROM mistaken()"))
+                assert type(caught.value) is DatabaseError
+        assert tried == 2
+    finally:
+        await driver.scalar(server, "DROP FUNCTION mistaken()")
+
+
+async def test_an_operator_that_a_migration_took_from_a_plan_is_found_again(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    """asyncpg takes a text for a UUID, so the server is the first to see that the column is none any more."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    key = "8f14e45f-ceea-467f-a0e2-b5d4b1b5c9a1"
+    query = text("SELECT count(*) FROM keyed WHERE key = :key")
+    await driver.scalar(server, "CREATE TABLE keyed AS SELECT gen_random_uuid() AS key")
+
+    async def work(session: Session) -> int:
+        return int(await session.fetch_val(query, {"key": key}))
+
+    try:
+        async with database.read() as session:
+            assert await work(session) == 0
+        await driver.scalar(server, f"ALTER TABLE keyed ALTER key TYPE text USING '{key}'")
+        assert await database.run_transaction(work) == 1
+        await driver.scalar(server, "ALTER TABLE keyed ALTER key TYPE uuid USING key::uuid")
+        async with database.read() as session:
+            assert await work(session) == 1
+        await driver.scalar(server, f"ALTER TABLE keyed ALTER key TYPE text USING '{key}'")
+        async with database.read() as session:
+            assert await work(session) == 1
+    finally:
+        await driver.scalar(server, "DROP TABLE keyed")
