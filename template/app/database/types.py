@@ -9,7 +9,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.database import durations
 from app.database.dialect import TIMESTAMP_TYPE
-from app.database.errors import InvalidValue
+from app.database.errors import InvalidValue, UnreadableValue
 
 _OUTSIDE = "A time is outside of the years 1 to 9999 in UTC"
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # to PostgreSQL's driver
@@ -61,7 +61,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         return instant
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
+        return _finite if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
+
+
+def _finite(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise UnreadableValue("A time is infinity, which names no instant: store NULL instead")
+    return value
 
 
 def _in_utc(value: datetime | str | None) -> datetime | None:

@@ -1,12 +1,12 @@
 """How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 
-from app.database import dialect, errors, pooler
+from app.database import dialect, errors, pooler, unreadable
 from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
 from app.database.connecting import close as close
@@ -17,6 +17,7 @@ from app.database.connecting import ping as ping
 from app.database.connecting import retire as retire
 from app.database.connecting import terminate as terminate
 from app.database.options import IsolationLevel
+from app.database.plans import fetched, plan_of, prepared
 from app.database.rows import Ran
 
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
@@ -24,10 +25,6 @@ SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
 MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
 CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
 
-PLANS = 200  # prepared statements that each connection keeps
-# What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = ()
@@ -39,6 +36,7 @@ async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
     adapter = SimpleNamespace(_connection=connection)
     await sqlalchemy_dialect.setup_asyncpg_json_codec(adapter)
     await sqlalchemy_dialect.setup_asyncpg_jsonb_codec(adapter)
+    await unreadable.setup_interval_codec(connection)
     if connection.pooled:
         connection.keeps_plans = await pooler.keeps_plans(connection)
 
@@ -64,15 +62,15 @@ async def rollback(connection: RawConnection) -> None:
 
 
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
-    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    rows = await _fetched(connection, statement, plan, plan.fetch(*arguments))
+    plan, description = await plan_of(connection, statement)
+    rows = await fetched(connection, statement, plan, plan.fetch(*arguments))
     return _ran(plan, rows, description)
 
 
 async def run_one(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """As `run`, but no more than the first row is sent."""
-    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    row = await _fetched(connection, statement, plan, plan.fetchrow(*arguments))
+    plan, description = await plan_of(connection, statement)
+    row = await fetched(connection, statement, plan, plan.fetchrow(*arguments))
     return _ran(plan, [] if row is None else [row], description)
 
 
@@ -89,55 +87,16 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
-    plan, _ = connection.plans.get(statement) or await _plan(connection, statement)
-    await _fetched(connection, statement, plan, plan.executemany(arguments))
+    plan, _ = await plan_of(connection, statement)
+    await fetched(connection, statement, plan, plan.executemany(arguments))
     return Ran([], None, -1)
 
 
 async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """A server-side cursor of the transaction: `more` fetches from it."""
-    plan, description = await _plan(connection, statement)
+    plan, description = await prepared(connection, statement)
     cursor = await plan.cursor(*arguments)
-    return Ran([], description, -1, more=cursor.fetch)
-
-
-async def _plan(connection: RawConnection, statement: str) -> tuple[Any, Any]:
-    plan = await connection.plan(statement)
-    attributes = plan.get_attributes()
-    # As the DB-API describes columns; SQLAlchemy reads name and type.
-    described = [(a.name, a.type.oid, None, None, None, None, None) for a in attributes] or None
-    if connection.keeps_plans:
-        if len(connection.plans) >= PLANS:
-            del connection.plans[next(iter(connection.plans))]
-        connection.plans[statement] = plan, described
-    return plan, described
-
-
-async def _fetched(connection: RawConnection, statement: str, plan: Any, fetching: Awaitable[Any]) -> Any:
-    """Raises SchemaChanged for a plan whose parameters have the types of columns before a migration."""
-    try:
-        return await fetching
-    except _ABOUT_TYPES as error:
-        # The server analysed the statement anew: a place in its text is at fault, not one in a function that it calls.
-        if error.position is not None and error.context is None:
-            raise errors.SchemaChanged from error
-        raise
-    except asyncpg.DataError as error:
-        # With a cause it is asyncpg's own: a value that it cannot encode for the types that the plan has.
-        if error.__cause__ is not None and await _is_outdated(connection, statement, plan):
-            raise errors.SchemaChanged from error
-        raise
-
-
-async def _is_outdated(connection: RawConnection, statement: str, plan: Any) -> bool:
-    """Whether the statement, prepared anew, has parameters of other types, or cannot be prepared any more."""
-    try:
-        fresh = await connection.prepare(statement)
-    except asyncpg.InFailedSQLTransactionError:  # by an earlier one of many rows: nobody can tell
-        return False
-    except asyncpg.PostgresError:
-        return True
-    return [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]
+    return Ran([], description, -1, more=lambda size: fetched(connection, statement, plan, cursor.fetch(size)))
 
 
 async def forget(connection: RawConnection) -> None:
