@@ -17,7 +17,7 @@ from app.database.connecting import ping as ping
 from app.database.connecting import retire as retire
 from app.database.connecting import terminate as terminate
 from app.database.options import IsolationLevel
-from app.database.plans import fetched, plan_of, prepared
+from app.database.plans import columns_of, fetched, plan_of
 from app.database.rows import Ran
 
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
@@ -94,9 +94,9 @@ async def run_many(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """A server-side cursor of the transaction: `more` fetches from it."""
-    plan, description = await prepared(connection, statement)
+    plan = await connection.plan(statement)
     cursor = await plan.cursor(*arguments)
-    return Ran([], description, -1, more=lambda size: fetched(connection, statement, plan, cursor.fetch(size)))
+    return Ran([], columns_of(plan), -1, more=lambda size: fetched(connection, statement, plan, cursor.fetch(size)))
 
 
 async def forget(connection: RawConnection) -> None:

@@ -10,27 +10,31 @@ import asyncpg
 from app.database import errors, unreadable
 
 PLANS = 200  # prepared statements that each connection keeps
+# Characters of the longest one, as in asyncpg: one that was made for so many rows takes megabytes of its backend.
+LONGEST = 15 * 1024
 # What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
 
 
 async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
-    """The plan that the connection has or makes, and its columns as the DB-API describes them."""
-    return connection.plans.get(statement) or await prepared(connection, statement)
-
-
-async def prepared(connection: Any, statement: str) -> tuple[Any, Any]:
-    """A new plan, and its columns."""
-    plan = await connection.plan(statement)
-    attributes = plan.get_attributes()
-    # As the DB-API describes columns; SQLAlchemy reads name and type.
-    described = [(a.name, a.type.oid, None, None, None, None, None) for a in attributes] or None
-    if connection.keeps_plans:
+    """The plan that the connection has or makes, to be run at once, and its columns."""
+    known: tuple[Any, Any] | None = connection.plans.get(statement)
+    if known is not None:
+        return known
+    stays = len(statement) <= LONGEST
+    plan = await connection.plan(statement, stays)
+    made = plan, columns_of(plan)
+    if connection.keeps_plans and stays:
         if len(connection.plans) >= PLANS:
             del connection.plans[next(iter(connection.plans))]
-        connection.plans[statement] = plan, described
-    return plan, described
+        connection.plans[statement] = made
+    return made
+
+
+def columns_of(plan: Any) -> Any:
+    """As the DB-API describes columns; SQLAlchemy reads name and type."""
+    return [(a.name, a.type.oid, None, None, None, None, None) for a in plan.get_attributes()] or None
 
 
 async def fetched(connection: Any, statement: str, plan: Any, fetching: Awaitable[Any]) -> Any:
