@@ -84,8 +84,8 @@ class Unit(Running):
         if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed
-        if self._limit.when() is None:
-            self._limit_to(asyncio.get_running_loop().time() + self._options.transaction_timeout)
+        if self._limit.when() is None and (limit := self._options.transaction_timeout):
+            self._limit_to(asyncio.get_running_loop().time() + limit)
         if self.transaction and not self.transaction.begun:
             if self._seat.transaction not in (None, self):
                 raise errors.NestedSession

@@ -1,6 +1,7 @@
 """What a text of SQL is taken for, and that the server is of the same opinion (texts.py)."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
 
 from app.database import Database, ReadOnlySession, Session, StatementRefused, TransactionAborted, driver, running
-from app.database.statements import kind_of
+from app.database.statements import described, kind_of
 from tests.probes import probe, probes
 from tests.statements import run, savepoint, value
 from tests.template import texts
@@ -40,6 +41,16 @@ async def function(server: driver.RawConnection) -> AsyncIterator[None]:
     await driver.scalar(server, texts.WRITING_FUNCTION)
     yield
     await driver.scalar(server, texts.DROP_WRITING_FUNCTION)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(100, True), (100_000, False)])
+def test_a_text_is_looked_at_once_and_a_long_one_is_not_kept(length: int, kept: bool) -> None:
+    """Made for so many rows or values, a text may take megabytes."""
+    statement = f"SELECT {length}".ljust(length, " ") + "\ud800"
+    before = sys.getrefcount(statement)
+    assert kind_of(statement) is kind_of(statement)
+    assert described(statement) is described(statement)
+    assert (sys.getrefcount(statement) > before) is kept
 
 
 async def test_what_reads_runs_in_a_read_session(one: Database) -> None:

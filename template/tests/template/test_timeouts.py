@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 
-from app.database import Database, PoolTimeout, ServerGone, TransactionTimeout, driver
+from app.database import Database, PoolTimeout, ServerGone, Session, TransactionTimeout, driver
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
@@ -27,6 +27,20 @@ async def test_a_unit_of_work_ends_at_its_limit_and_is_rolled_back(
     assert await driver.scalar(server, "SELECT count(*) FROM probes") == 0
     async with database.read() as session:
         assert await value(session, select(1)) == 1
+
+
+async def test_a_limit_of_zero_is_none(probe_database: MakeDatabase) -> None:
+    """As of the server's own limits."""
+    database = probe_database(transaction_timeout=0, statement_timeout=0)
+
+    async def work(session: Session) -> None:
+        for number in (1, 2):
+            await run(session, insert(probes).values(probe(number)))
+            await value(session, text(facts.SLEEP.format(0.05)))
+
+    await database.run_transaction(work)
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 2
 
 
 async def test_a_limit_inside_the_unit_is_not_taken_for_the_units_own(probe_database: MakeDatabase) -> None:
