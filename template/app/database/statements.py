@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def _remembered(decide: Callable[[str], T]) -> Callable[[str], T]:
-    """Of a long text its digest is kept: made for so many rows or values, one may take megabytes, and never come again."""
+    """Of a long text its digest is kept: made for so many values, one may take megabytes, and never come again."""
     short, long = lru_cache(_REMEMBERED)(decide), LRUCache[bytes, T](_REMEMBERED)
 
     @wraps(decide)

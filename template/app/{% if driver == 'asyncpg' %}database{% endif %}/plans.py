@@ -1,5 +1,5 @@
-"""Prepared statements, which each connection keeps: what they know of columns is found to be out of date when a migration
-has changed the columns, and not for any other reason.
+"""Prepared statements, which each connection keeps. That they are out of date is found out when a migration has changed
+their columns, and for no other reason.
 """
 
 from collections.abc import Awaitable
