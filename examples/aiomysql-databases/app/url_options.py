@@ -41,7 +41,7 @@ def read_options(query: str, *, several_hosts: bool) -> dict[str, Any]:
     It repeats the name of an option that is known, and nothing else of the URL.
     """
     given: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True, errors="strict"):
+    for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True, errors="strict"):
         known = name.lower()
         if value.lower() in provider_options.IDLE.get(known, ()):
             continue

@@ -8,6 +8,7 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from app import extensions
 from app.database import Retryable, driver
-from app.logs import configure_logging
+from app.logs import configure_logging, log_end
 from app.models import metadata
 from app.settings import DatabaseSettings, InvalidSettings, Settings, load_database_settings
 from app.startup import CannotConnect, first_connection
@@ -38,6 +39,7 @@ ATTEMPTS = int(context.config.get_main_option("lock_attempts", "10"))
 def main() -> None:
     if context.config.cmd_opts is not None:  # the command `alembic`, not a test: show what is run
         configure_logging()
+        sys.excepthook = log_end
     settings: DatabaseSettings | None = context.config.attributes.get("settings")  # the tests give theirs
     if context.is_offline_mode():
         context.configure(url=f"{driver.DIALECT}://", target_metadata=metadata, literal_binds=True)
@@ -54,7 +56,7 @@ def main() -> None:
 @contextmanager
 def _development() -> Iterator[None]:
     """On the database of `make dev`, where that keeps one on this machine and no other one is named."""
-    if "DATABASE_URL" in os.environ or find_spec("dev") is None:
+    if os.environ.get("DATABASE_URL") or find_spec("dev") is None:
         yield
         return
     from dev.development import DATA, database
@@ -79,7 +81,11 @@ async def _migrate(settings: DatabaseSettings) -> None:
 
     # With a level the connection leaves autocommit, on each server: what a failed migration wrote is undone.
     engine = create_async_engine(
-        f"{driver.DIALECT}://", async_creator=connect, poolclass=NullPool, isolation_level=settings.isolation_level
+        f"{driver.DIALECT}://",
+        async_creator=connect,
+        poolclass=NullPool,
+        isolation_level=settings.isolation_level,
+        hide_parameters=True,  # of an error, whose message goes into logs
     )
     try:
         async with engine.connect() as connection:

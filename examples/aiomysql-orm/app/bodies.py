@@ -2,6 +2,7 @@
 with the index of its row.
 """
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -14,23 +15,30 @@ from app.limits import allow
 
 Row = TypeVar("Row", bound=BaseModel)
 
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 MOST_ERRORS = 20_000  # more than these are only counted: to list them would take a second, in which nothing else runs
 
 
 class RowsBody(Generic[Row]):
     """A dependency: the JSON array of the body, each item checked by `model`.
 
-    It answers 413 to more than `rows` rows or `size` bytes, 415 to what is not JSON, 422 to rows that are not valid. A
-    route names it before its session, so that a slow upload holds no connection.
+    It answers 413 to more than `rows` rows, `size` bytes or `values` values, 415 to what is not JSON, 422 to rows that
+    are not valid. A route names it before its session, so that a slow upload holds no connection.
+
+    `values` are those of all rows together, by default five more a row than the model has fields: each may be a mistake,
+    and pydantic makes an error of 700 bytes of each before it says how many there are.
     """
 
-    def __init__(self, model: type[Row], *, rows: int = 10_000, size: int = 8 * 1024 * 1024) -> None:
+    def __init__(
+        self, model: type[Row], *, rows: int = 10_000, size: int = 8 * 1024 * 1024, values: int | None = None
+    ) -> None:
         self._model = model
         limited = Field(max_length=rows)  # which ends it there, however many mistakes there were before
         rows_of_model: Any = Annotated[list[model], limited]  # type: ignore[valid-type]  # a class to pydantic
         self._adapter: TypeAdapter[list[Row]] = TypeAdapter(rows_of_model)
         self._rows = rows
         self._size = size
+        self._values = values
 
     async def __call__(self, request: Request) -> list[Row]:
         if not request.headers.get("Content-Type", "").partition(";")[0].strip().lower().endswith("json"):
@@ -58,6 +66,11 @@ class RowsBody(Generic[Row]):
     def _schema(self) -> dict[str, Any]:
         return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
 
+    @cached_property
+    def _most_values(self) -> int:
+        schemas = self._schema, *self._schema.get("$defs", {}).values()
+        return self._values or self._rows * (sum(len(each.get("properties", {})) for each in schemas) + 5)
+
     @staticmethod
     def _described(schema: dict[str, Any]) -> dict[str, Any]:
         return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
@@ -75,6 +88,9 @@ class RowsBody(Generic[Row]):
         return bytes(body)
 
     def _check(self, body: bytes) -> list[Row]:
+        most = self._most_values
+        if body.count(b",") >= most and _TEXT.sub(b"", body).count(b",") >= most:
+            raise self._too_large(f"{most:,} values")
         try:
             rows: list[Row] = self._adapter.validate_json(body)
         except ValidationError as error:

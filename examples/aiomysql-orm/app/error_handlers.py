@@ -1,18 +1,34 @@
 """Which errors become problem documents: those of reading a request, of HTTP, of the data layer, and bugs."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+    websocket_request_validation_exception_handler,
+)
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Mount
 
 from app.database import DatabaseError
 from app.methods import allowed_methods
 from app.problems import database_error, phrase, problem
 
+RESERVED = {"type", "title", "status", "detail", "headers", "request_id", "trace_id"}  # the service's own to say
 ERRORS = 100  # that an answer to an invalid request names
+_OF_FASTAPI = (
+    None,
+    http_exception_handler,
+    request_validation_exception_handler,
+    websocket_request_validation_exception_handler,
+)
 LONGEST_WORDS = 200  # characters of what is said of each: a client chooses the names of its fields
 
 
@@ -27,8 +43,14 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         allowed := allowed_methods(request.scope)
     ):  # Starlette says those of the first route at the path
         headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
-    detail = None if error.detail == phrase(error.status_code) else error.detail
-    return problem(error.status_code, detail=detail, headers=headers)
+    said: Any = error.detail  # FastAPI takes any JSON; RFC 9457 has a text, and members beside it
+    if isinstance(said, Mapping):
+        members = {f"{name}": value for name, value in said.items() if name not in RESERVED}
+        text = said.get("detail") if isinstance(said.get("detail"), str) else None
+        return problem(error.status_code, detail=text, headers=headers, **members)
+    if not isinstance(said, str):
+        return problem(error.status_code, headers=headers, details=said)
+    return problem(error.status_code, detail=None if said == phrase(error.status_code) else said, headers=headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -59,6 +81,17 @@ async def _left(socket: WebSocket, error: Exception) -> None:
 
 async def unhandled(request: Request, error: Exception) -> Response:
     return problem(500)  # Starlette raises it again afterwards, so the server logs the traceback
+
+
+def add_to_mounted(app: FastAPI) -> None:
+    """The applications of FastAPI that are mounted in it answer as it does, where they have no handler of their own."""
+    for route in iter_route_contexts(app.routes):
+        mounted = getattr(route.original_route, "app", None)
+        if isinstance(route.original_route, Mount) and isinstance(mounted, FastAPI):
+            for error, handler in app.exception_handlers.items():
+                if mounted.exception_handlers.get(error) in _OF_FASTAPI:
+                    mounted.exception_handlers[error] = handler
+            add_to_mounted(mounted)
 
 
 def add_problem_handlers(app: FastAPI) -> None:

@@ -4,7 +4,9 @@ person looks on. Errors and warnings are in words that hold no value (app/wordin
 
 import logging
 import sys
+import threading
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS, LogData
@@ -12,6 +14,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from app.request_id import RequestIdFilter
 from app.wording import capture_warnings, traceback_of, worded
+
+logger = logging.getLogger(__name__)
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -41,6 +45,15 @@ class PlainLines(logging.Formatter):
         return traceback_of(ei[1])
 
 
+def formatter() -> logging.Formatter:
+    """For what goes to standard error."""
+    if sys.stderr.isatty():
+        return PlainLines("%(levelname)-8s %(name)s  %(message)s  [%(request_id)s]", defaults={"request_id": None})
+    fields = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s"
+    names = {"levelname": "level", "asctime": "time"}
+    return JsonLines(fields, rename_fields=names, reserved_attrs=[*RESERVED_ATTRS, "color_message"])  # the server's
+
+
 def configure_logging() -> None:
     """Give the root logger our handler, once, and let the server's own loggers use it."""
     root = logging.getLogger()
@@ -48,28 +61,47 @@ def configure_logging() -> None:
         return
     handler = logging.StreamHandler()
     handler.addFilter(RequestIdFilter())
-    fields = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s"
-    if sys.stderr.isatty():
-        handler.setFormatter(PlainLines("%(levelname)-8s %(name)s  %(message)s  [%(request_id)s]"))
-    else:
-        names = {"levelname": "level", "asctime": "time"}
-        handler.setFormatter(
-            JsonLines(fields, rename_fields=names, reserved_attrs=[*RESERVED_ATTRS, "color_message"])  # the server's
-        )
+    handler.setFormatter(formatter())
     capture_warnings()
+    log_what_nobody_catches()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     for name in ("uvicorn", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        if logger.handlers:  # none: the server was started with --no-access-log
-            logger.handlers.clear()
-            logger.propagate = True
+        of_server = logging.getLogger(name)
+        if of_server.handlers:  # none: the server was started with --no-access-log
+            of_server.handlers.clear()
+            of_server.propagate = True
     from app import extensions  # which may import app.settings, and that this module
 
     getattr(extensions, "configure_logging", lambda: None)()
     server = logging.getLogger("uvicorn.access")
     logging.getLogger("app.requests").disabled = not server.propagate
     server.propagate = False  # by which the server sees that it need not write a line of its own
+
+
+def log_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """A `sys.excepthook`: what ends the process in our words. Not for a prompt, which prints errors by the same hook."""
+    if isinstance(error, Exception):
+        logger.critical("The process ends by an error", exc_info=error)
+    else:  # Ctrl-C
+        sys.__excepthook__(kind, error, traceback)
+
+
+def _log_end_of_thread(what: threading.ExceptHookArgs) -> None:
+    if what.exc_type is not SystemExit:
+        logger.error("%s ended by an error", what.thread and what.thread.name, exc_info=what.exc_value)
+
+
+def _log_unraisable(what: "sys.UnraisableHookArgs") -> None:
+    logger.error("An error that could not be raised: %s in %r", what.err_msg, what.object, exc_info=what.exc_value)
+
+
+def log_what_nobody_catches() -> None:
+    """In our words too, where Python would print it; a hook that somebody else has set stays."""
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _log_end_of_thread
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
 
 
 def levels_of(text: str) -> dict[str, str]:

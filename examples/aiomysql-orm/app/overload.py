@@ -11,7 +11,7 @@ from app.database import Database, PoolTimeout
 from app.database.dependencies import SCOPE_KEY
 from app.problems import database_problem
 
-ALWAYS_SERVED = ("/health/", "/metrics")
+_METRICS, _HEALTH = "/metrics", "/health/"
 
 
 class OverloadMiddleware:
@@ -36,5 +36,12 @@ def is_always_served(scope: Scope) -> bool:
     """Whether it asks for health or metrics, wherever a proxy has put the service. Before routing, which moves
     `root_path` into applications that are mounted in this one.
     """
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).startswith(ALWAYS_SERVED)
+    path, root = scope["path"], scope.get("root_path", "")
+    if root and path.startswith(f"{root}/"):
+        path = path.removeprefix(root)
+    return is_for_operators(path)
+
+
+def is_for_operators(path: str) -> bool:
+    """Whether health or metrics are at this path of the service."""
+    return path == _METRICS or path.startswith(_HEALTH)

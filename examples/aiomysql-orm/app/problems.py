@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
 from app.request_id import HEADER, current_request_id, current_trace_id
+from app.request_route import route_of
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ def database_problem(request: HTTPConnection, error: DatabaseError) -> Response:
     if error.status != HTTPStatus.CONFLICT and not refused:
         level = logging.ERROR if error.status >= 500 else logging.WARNING
         traceback = error if error.status == 500 else None
-        where = request.scope.get("method", "WEBSOCKET"), request.url.path
+        scope = request.scope  # the route, since a path may have a secret in it
+        where = scope.get("method", "WEBSOCKET"), route_of(scope, scope["app"].routes) or "-"
         # Short: some servers say the value that they refuse, whatever its size.
         logger.log(level, "%s: %s %s: %.300r", error, *where, error.__cause__, exc_info=traceback)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()

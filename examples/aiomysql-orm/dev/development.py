@@ -1,4 +1,5 @@
-"""The database that development works on: the one of `DATABASE_URL`, else the one that `make dev` keeps in .dev/.
+"""The database that development works on: the one of `DATABASE_URL`, else the one that `make dev` keeps in .dev/. While
+`make dev` runs without a `DATABASE_URL` in the environment, it is that one also where `.env` names another.
 
 Its server runs while `make dev` does; without it a command starts it, and stops it at its end.
 """
@@ -22,11 +23,11 @@ DATA = server.PROJECT / ".dev"
 @contextmanager
 def database() -> Iterator[None]:
     """To the end of the block it is in DATABASE_URL, and answers; which one is said. Raises ServerError without one."""
-    if _is_given():
+    if not os.environ.get("DATABASE_URL") and (url := server.running(DATA)):  # as `make dev`, which reads no .env
+        _use(url)
         _say()
         yield
-    elif url := server.running(DATA):
-        _use(url)
+    elif _is_given():
         _say()
         yield
     elif (DATA / "port").exists():

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from app.bodies import RowsBody
 from app.database import CurrentDatabase, ReadSession, WriteSession
-from app.overload import ALWAYS_SERVED
+from app.overload import is_for_operators
 from app.request_id import HEADER
 from app.responses import PROBLEM_SCHEMAS, SCHEMAS, problems
 
@@ -59,8 +59,6 @@ def _routes(app: FastAPI) -> Iterator[RouteContext]:
 def _complete(document: Object, routes: list[RouteContext]) -> None:
     _tidy(document)
     schemas = document["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which nothing here answers with
-        schemas.pop(name, None)
     names = Counter(route.name for route in routes for _ in route.methods or ())
     for route in routes:
         for method in route.methods or ():
@@ -68,7 +66,7 @@ def _complete(document: Object, routes: list[RouteContext]) -> None:
             if route.operation_id is None and names[route.name] == 1:
                 operation["operationId"] = route.name
             for parameter in operation.get("parameters", []):
-                _without_null(parameter["schema"])
+                _without_null(parameter.get("schema", {}))
             calls = [*_calls(route.dependant)]
             bodies = [call for call in calls if isinstance(call, RowsBody)]
             for body in bodies:
@@ -77,6 +75,9 @@ def _complete(document: Object, routes: list[RouteContext]) -> None:
                     schemas.update(body.definitions)
             asks_database = any(call is each for call in calls for each in _DATABASE)
             _complete_responses(operation, {*_statuses(route, asks_database, bool(bodies))})
+    for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which no route here answers with
+        if f"'{SCHEMAS}{name}'" not in str(document):  # callbacks and webhooks are not answered here
+            schemas.pop(name, None)
     document["components"]["schemas"] = dict(sorted({**PROBLEM_SCHEMAS, **schemas}.items()))
 
 
@@ -119,7 +120,7 @@ def _statuses(route: RouteContext, asks_database: bool, reads_rows: bool) -> Ite
         yield from (400, 413)
     if reads_rows:
         yield from (413, 415, 422)
-    if not (route.path_format or "").startswith(ALWAYS_SERVED):
+    if not is_for_operators(route.path_format or ""):
         yield from (500, 503)
     if asks_database:
         yield 504

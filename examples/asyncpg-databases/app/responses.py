@@ -85,6 +85,7 @@ PROBLEM_SCHEMAS: dict[str, dict[str, Any]] = {
             "status": {"type": "integer", "description": "The status of the response"},
             "detail": {"type": "string", "description": "What happened this time"},
             "request_id": {"type": "string", "description": f"As in {HEADER}; the service's log has it too"},
+            "trace_id": {"type": "string", "description": "The trace of the request, where traces are made"},
         },
     },
     "ConflictProblem": _extended({"$ref": f"{SCHEMAS}Problem"}, [], **_OF_A_ROW),

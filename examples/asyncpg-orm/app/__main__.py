@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
 FAILED_START = 3  # uvicorn's own status of a worker, or of the process where there is only one
@@ -32,6 +33,8 @@ class Supervisor(Multiprocess):
 
 
 def main() -> None:
+    # What a supervisor says, and each worker until the service's own handler is there.
+    LOGGING_CONFIG["formatters"]["default"] = {"()": "app.logs.formatter"}
     # It has no option for that, nor a status: https://github.com/Kludex/uvicorn/pull/3001
     import_module("uvicorn.main").Multiprocess = Supervisor  # type: ignore[attr-defined]
     uvicorn.main.main(prog_name="python -m app", default_map=DEFAULTS)

@@ -4,6 +4,7 @@
 mounts the service.
 """
 
+import os
 from importlib.resources import files
 
 from fastapi import FastAPI, HTTPException
@@ -11,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
 
 PARTS = {  # guessing the types would read the system's files, and block the event loop
     "swagger-ui-bundle.js": "text/javascript",
@@ -20,6 +22,7 @@ PARTS = {  # guessing the types would read the system's files, and block the eve
 }
 
 _folder = files("fastapi_offline") / "static"
+_not_modified = StaticFiles().is_not_modified
 
 
 def add_api_docs(app: FastAPI) -> None:
@@ -77,7 +80,11 @@ async def _part(request: Request) -> Response:
     part: str = request.path_params["part"]
     if part not in PARTS:
         raise HTTPException(404)
-    return FileResponse(str(_folder / part), media_type=PARTS[part])
+    file = str(_folder / part)
+    response = FileResponse(file, media_type=PARTS[part], stat_result=await run_in_threadpool(os.stat, file))
+    if _not_modified(response.headers, request.headers):
+        return NotModifiedResponse(response.headers)
+    return response
 
 
 def _ask_settings(request: Request) -> None:

@@ -3,6 +3,7 @@
 A start that cannot succeed ends with one sentence instead of a traceback.
 """
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app import extensions
 from app.database import Database
 from app.draining import draining
+from app.error_handlers import add_to_mounted
 from app.health import Readiness
 from app.logs import configure_logging, set_levels
 from app.metrics import watched
@@ -20,6 +22,7 @@ from app.replica import SharedProbe, watched_replica
 from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
 from app.traces import sending_traces
+from app.wording import traceback_of
 
 
 class CannotStart(Exception):
@@ -37,6 +40,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
         await wait_for_server(settings.database, workers=settings.web_concurrency)
     except CannotConnect as error:
         raise CannotStart(str(error)) from error
+    add_to_mounted(app)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(sending_traces(SERVICE_NAME))
         app.state.database = database = Database(settings.database)
@@ -66,7 +70,7 @@ def _settings() -> Settings:
 
 
 class SentenceAtFailedStart:
-    """ASGI sends the reason of a failed start as text; Starlette puts a whole traceback there."""
+    """ASGI sends the reason of a failed start as text; Starlette puts a whole traceback there, with values in it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -77,9 +81,9 @@ class SentenceAtFailedStart:
             return
 
         async def send_sentence(message: Message) -> None:
-            marker = f"{CannotStart.__module__}.{CannotStart.__qualname__}: "
-            if message["type"] == "lifespan.startup.failed" and marker in message["message"]:
-                message["message"] = message["message"].rpartition(marker)[2].strip()
+            error = sys.exception()  # it says why while it handles it
+            if error is not None and message["type"] in ("lifespan.startup.failed", "lifespan.shutdown.failed"):
+                message["message"] = str(error) if isinstance(error, CannotStart) else traceback_of(error)
             await send(message)
 
         await self.app(scope, receive, send_sentence)

@@ -7,6 +7,7 @@ told to write none. Names and labels are OpenTelemetry's: https://opentelemetry.
 
 import asyncio
 import logging
+from contextlib import suppress
 from time import perf_counter
 
 from prometheus_client import Histogram
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database.metrics import Tally, tally
 from app.overload import is_always_served
+from app.problems import problem
 from app.request_route import route_of
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,12 @@ class RequestsMiddleware:
         RequestsMiddleware.active += 1
         try:
             await self.app(scope, receive, send_and_note)
-        except (asyncio.CancelledError, ClientDisconnect):
+        except asyncio.CancelledError:  # by the server, which has waited for it long enough: docs/running.md
+            if not status:
+                with suppress(OSError, RuntimeError):
+                    await problem(503, detail="The service is stopping")(scope, receive, send_and_note)
+            raise
+        except ClientDisconnect:
             raise
         except BaseException:
             if not status:

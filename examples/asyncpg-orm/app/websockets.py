@@ -27,7 +27,7 @@ class WebSocketErrorsMiddleware:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        logging.getLogger("uvicorn.error").addFilter(_no_error_of_the_server)
+        logging.getLogger("uvicorn.error").addFilter(_worth_a_line)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -65,9 +65,13 @@ class WebSocketErrorsMiddleware:
             raise
 
 
-def _no_error_of_the_server(record: logging.LogRecord) -> bool:
-    """Not what uvicorn says of each handshake that was answered but not accepted: Kludex/uvicorn#3138."""
-    return not (_refused.get() and record.msg == "ASGI callable returned without completing handshake.")
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Not what uvicorn says of each handshake, with its path and query, where browsers have to put tokens; nor that one
+    was answered but not accepted: Kludex/uvicorn#3138.
+    """
+    if _refused.get() and record.msg == "ASGI callable returned without completing handshake.":
+        return False
+    return not str(record.msg).startswith('%s - "WebSocket')
 
 
 def _code(status: int) -> int:

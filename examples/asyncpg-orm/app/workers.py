@@ -29,6 +29,9 @@ _LEFT_BEHIND = 60.0  # seconds; in a folder that is younger the first worker may
 def share_metrics() -> None:
     """For a worker, which its server starts afresh, before it makes a metric; any other process is left alone."""
     parent = parent_process()
+    if parent is None and Path(os.environ.get(VARIABLE, "")).name.startswith(_PREFIX):
+        del os.environ[VARIABLE]  # of the worker that has started this process, which counts for itself
+        values.ValueClass = values.MutexValue
     if parent is None or VARIABLE in os.environ:
         return
     # The same in all workers of a server and in nobody else: the key is random, and comes from the parent.

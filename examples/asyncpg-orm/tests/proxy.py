@@ -27,7 +27,7 @@ class Proxy:
     """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on.
 
     A command that ends with `loses_answer_to` reaches the server; instead of its answer the client gets the end of its
-    connection.
+    connection. After the answer to one that ends with `falls_silent_after` it is silent.
     """
 
     def __init__(self, url: SecretStr) -> None:
@@ -37,6 +37,7 @@ class Proxy:
         self.round_trips = 0
         self.connections = 0
         self.loses_answer_to: bytes | None = None
+        self.falls_silent_after: bytes | None = None
         self._passing = asyncio.Event()
         self._passing.set()
 
@@ -68,7 +69,7 @@ class Proxy:
         to_server: asyncio.StreamWriter | None = None
         try:
             from_server, to_server = await asyncio.open_connection(*self._server)
-            server_spoke, lost = True, False
+            server_spoke, lost, silencing = True, False, False
 
             async def answers() -> None:
                 nonlocal server_spoke
@@ -77,6 +78,8 @@ class Proxy:
                     server_spoke = True
                     writer.write(data)
                     await writer.drain()
+                    if silencing:
+                        self.fall_silent()
                 writer.close()
 
             async with asyncio.TaskGroup() as group:
@@ -85,7 +88,9 @@ class Proxy:
                     await self._passing.wait()
                     self.round_trips += server_spoke
                     server_spoke = False
-                    lost = self.loses_answer_to is not None and data.rstrip(b"\0").endswith(self.loses_answer_to)
+                    said = data.rstrip(b"\0")
+                    lost = self.loses_answer_to is not None and said.endswith(self.loses_answer_to)
+                    silencing = self.falls_silent_after is not None and said.endswith(self.falls_silent_after)
                     to_server.write(data)
                     await to_server.drain()
                 answering.cancel()

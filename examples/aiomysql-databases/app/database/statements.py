@@ -3,8 +3,13 @@ made. Comments, strings and quoted names have none.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from hashlib import sha256
+from typing import TypeVar
+
+from sqlalchemy.util import LRUCache
 
 from app.database import dialect
 from app.database.errors import ReadOnlySession, StatementRefused
@@ -18,8 +23,29 @@ _TABLE = re.compile(  # not FOR UPDATE, DO UPDATE, ON DUPLICATE KEY UPDATE
     r"""\b(?:FROM|JOIN|INTO|TABLE|(?<!FOR )(?<!KEY )(?<!DO )UPDATE) +(?:ONLY +)?([\w.$"`]+)""", re.IGNORECASE
 )
 _TEXT, _SUMMARY = 10_000, 255  # characters, of a statement that is shown and of its summary
+_REMEMBERED, _SHORT = 1000, 2_000  # texts, and up to how many characters they are kept as they are
 _BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
 _UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
+
+
+T = TypeVar("T")
+
+
+def _remembered(decide: Callable[[str], T]) -> Callable[[str], T]:
+    """Of a long text its digest is kept: made for so many values, one may take megabytes, and never come again."""
+    short, long = lru_cache(_REMEMBERED)(decide), LRUCache[bytes, T](_REMEMBERED)
+
+    @wraps(decide)
+    def of(statement: str) -> T:
+        if len(statement) <= _SHORT:
+            return short(statement)
+        digest = sha256(statement.encode(errors="surrogatepass")).digest()
+        known = long.get(digest)
+        if known is None:
+            known = long[digest] = decide(statement)
+        return known
+
+    return of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +58,7 @@ class Kind:
     local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
 
 
-@lru_cache(1000)
+@_remembered
 def kind_of(statement: str) -> Kind:
     """Raises StatementRefused for several statements in one text, and for one that begins or ends a transaction."""
     code = " ".join(dialect.NO_WORDS.sub(_without_words, statement).upper().split()).strip("; ")
@@ -64,7 +90,7 @@ def _reads(first: str, words: list[str]) -> bool:
     )
 
 
-@lru_cache(1000)
+@_remembered
 def described(statement: str) -> tuple[str, str, str | None]:
     """What may be shown of a statement: its operation, that with its tables, and its text with `?` for each literal;
     no text where it is very long.
@@ -84,5 +110,7 @@ def refuse_write(kind: Kind, by_cursor: bool) -> None:
     """What a read session may run is what reads; the server refuses what passes here, such as FOR UPDATE."""
     if not kind.reads:
         raise ReadOnlySession
-    if kind.stays or kind.local_by or by_cursor:
+    if by_cursor:
+        raise StatementRefused("A read session has no transaction for a cursor on the server: stream in a transaction")
+    if kind.stays or kind.local_by:
         raise StatementRefused(f"A read session keeps nothing between statements: use a transaction{dialect.KEEPING}")

@@ -1,24 +1,48 @@
 """Column types that mean the same on every server."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import DateTime, Dialect, Interval, type_coerce
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from app.database import durations
 from app.database.dialect import TIMESTAMP_TYPE
-from app.database.errors import InvalidValue
+from app.database.errors import InvalidValue, UnreadableValue
 
 _OUTSIDE = "A time is outside of the years 1 to 9999 in UTC"
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # to PostgreSQL's driver
 
 
+class _Reckoning(DateTime.Comparator[datetime]):
+    """An instant and a duration, a timedelta, make an instant; the difference of two instants is a duration."""
+
+    def operate(self, *arguments: Any, **options: Any) -> Any:
+        return _reckoned(super().operate(*arguments, **options))
+
+    def reverse_operate(self, *arguments: Any, **options: Any) -> Any:
+        return _reckoned(super().reverse_operate(*arguments, **options))
+
+
+def _reckoned(expression: Any) -> Any:
+    if isinstance(expression.type, DateTime | UtcDateTime):
+        return type_coerce(durations.moved(expression), UtcDateTime())
+    return durations.between(expression) if isinstance(expression.type, Interval) else expression
+
+
+class _Instant(DateTime):
+    comparator_factory = _Reckoning
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant, exact to the microsecond: aware in, UTC out. A naive value is refused, for it names no instant."""
 
-    impl = DateTime
+    impl = _Instant
     cache_ok = True
+
+    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
+        return Interval() if isinstance(value, timedelta) else self
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return TIMESTAMP_TYPE
@@ -26,7 +50,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         if value is None:
             return None
-        if value.tzinfo is None:
+        if getattr(value, "tzinfo", None) is None:  # a date has none either
             raise ValueError("a datetime without a time zone names no instant: use datetime.now(UTC)")
         try:
             instant = value.astimezone(UTC)
@@ -37,8 +61,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return instant
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        return None if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
+        return _finite if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
 
 
-def _in_utc(value: datetime | None) -> datetime | None:
+def _finite(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise UnreadableValue("A time is infinity, which names no instant: store NULL instead")
+    return value
+
+
+def _in_utc(value: datetime | str | None) -> datetime | None:
+    if isinstance(value, str):  # of an expression with a value in it: MySQL has no literals of this type
+        value = datetime.fromisoformat(value)
     return None if value is None else value.replace(tzinfo=UTC)

@@ -179,3 +179,13 @@ def test_a_client_that_leaves_is_no_error(url: str, service: Process, path: str,
             client.socket.shutdown(socket.SHUT_RDWR)
     service.says(f"ended {who}")
     assert logged(service, url, before) == []
+
+
+def test_a_handshake_leaves_no_query_in_the_log_where_browsers_have_to_put_tokens(service: Process, url: str) -> None:
+    with connect(f"{url}/listening?who=s3cret") as client:
+        client.send("hello")
+        assert client.recv() == "hello"
+    assert refused(f"{url}/before/full?number=7&key=5ecret").status_code == 503
+    service.says("ended s3cret")
+    assert "s3cret" not in service.output.replace("ended s3cret", "")
+    assert "5ecret" not in service.output

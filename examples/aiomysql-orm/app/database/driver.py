@@ -105,11 +105,11 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
     rest: list[Any] = []
 
     async def finish() -> None:
-        rest.extend(await cursor.fetchall())
+        rest.extend(await connection.whole(cursor.fetchall()))
 
     async def more(size: int) -> Sequence[Any]:
         kept = rest[:size]
-        rows = kept or await cursor.fetchmany(size)
+        rows = kept or await connection.whole(cursor.fetchmany(size))
         del rest[:size]
         if kept or connection.has_zero_dates:
             connection.refuse_zero_dates(cursor._result.fields, rows)

@@ -6,7 +6,8 @@ statement, such as a default that only the server can make, goes by that Connect
 one way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
@@ -21,8 +22,10 @@ from sqlalchemy.util import LRUCache, greenlet_spawn
 
 from app.database import driver
 from app.database.dbapi import URL, NewConnection, UnitConnection
+from app.database.errors import StatementRefused
 from app.database.unit import Unit
 
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 STATEMENTS = 500  # compiled ones that are kept, as in SQLAlchemy's engine
 
 Query = ClauseElement | str
@@ -75,6 +78,7 @@ class Engine:
         compiled, extracted, named, hit = query._compile_w_cache(
             self.dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
         )
+        _refuse_unknown(compiled, values)
         if not _is_one_statement(compiled):
             return await self.execute_by_connection(unit, query, values, send)
         context = self.dialect.execution_ctx_cls._init_compiled(
@@ -95,15 +99,29 @@ class Engine:
         return result
 
     async def execute_by_connection(
-        self, unit: Unit, query: Any, values: Any = None, send: Any = driver.run
+        self,
+        unit: Unit,
+        query: Any,
+        values: Any = None,
+        send: Any = driver.run,
+        options: Mapping[str, Any] = NO_OPTIONS,
     ) -> CursorResult[Any]:
-        """By SQLAlchemy's Connection; `values` may be a list of them."""
+        """By SQLAlchemy's Connection, with `options` of its; `values` may be a list of them."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
         # Who calls says how the rows come, whatever the query's options say.
-        options = {"stream_results": False, "yield_per": None}
+        options = {**options, "stream_results": False, "yield_per": None}
         execute = self.connection(unit, send).execute
         return await greenlet_spawn(execute, query, values, execution_options=options)
+
+
+def _refuse_unknown(compiled: Any, values: Values) -> None:
+    """SQLAlchemy leaves out what the statement has no place for. Decided once: what is compiled is so for these names."""
+    if values and (unknown := compiled.__dict__.get("unknown")) != ():
+        if unknown is None:
+            unknown = compiled.unknown = tuple(sorted(values.keys() - compiled.binds.keys()))
+        if unknown:
+            raise StatementRefused(f"The statement has no place for {', '.join(unknown)}: use its columns' own names")
 
 
 def _is_one_statement(compiled: Any) -> bool:
@@ -120,16 +138,3 @@ def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
     cursor: Any = result.cursor
     rows: Sequence[Any] = result.all() if cursor is None else cursor.ran.rows
     return rows
-
-
-def is_plain_insert(result: CursorResult[Any]) -> bool:
-    """Whether it was an INSERT without a RETURNING of its own."""
-    context: Any = result.context
-    return bool(context.isinsert and not context._is_explicit_returning)
-
-
-def inserted_key(result: CursorResult[Any]) -> Any:
-    """The key, or its first column, that an INSERT of one row was given; None where the server does not tell."""
-    context: Any = result.context
-    key = None if context.executemany else result.inserted_primary_key
-    return key[0] if key else None

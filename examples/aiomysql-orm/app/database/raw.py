@@ -1,9 +1,9 @@
 """aiomysql's connection: what it cannot send is refused before it costs one, what it cannot read has a name."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import aiomysql
 import pymysql
@@ -18,6 +18,8 @@ aiomysql.connection.escape_bytes_prefixed = lambda value: f"_binary X'{value.hex
 
 _TOO_LARGE = 1153
 _DATES = (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
+
+T = TypeVar("T")
 
 
 class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships no types
@@ -60,6 +62,24 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
             if error.args[0] == _TOO_LARGE:
                 self.close()
             raise
+
+    async def _read_query_result(self, unbuffered: bool = False) -> None:
+        await self.whole(super()._read_query_result(unbuffered))
+
+    async def whole(self, reading: Awaitable[T]) -> T:
+        """What has been read. Raises UnreadableValue where a value cannot be decoded, and closes the connection: nobody
+        else may meet the rest of the reply.
+        """
+        try:
+            return await reading
+        except pymysql.MySQLError:  # the server's own word ends its reply, and of a lost one nothing more comes
+            raise
+        except Exception as error:
+            if self.closed:  # by another task, meanwhile
+                raise errors.ServerGone from error
+            self.close()
+            self._close_reason = "A reply was not read to its end"
+            raise errors.UnreadableValue from error
 
     def refuse_zero_dates(self, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Raises UnreadableValue with the name of the column when one is among the rows."""

@@ -1,6 +1,6 @@
 """Each name of app/extensions.py is optional; what a team puts there is used, and goes before the template's own."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
-from app.database import UniqueViolation
+from app.database import PoolTimeout, ServerGone, UniqueViolation
 from app.lifespan import CannotStart
 from app.main import create_app
 from app.problems import problem
@@ -274,3 +274,43 @@ async def test_a_route_of_the_teams_that_fits_the_services_own_paths_hides_none(
 def test_what_most_requests_are_for_is_looked_at_first(settings: Settings, extend: pytest.MonkeyPatch) -> None:
     extend.setattr(extensions, "routers", [router], raising=False)
     assert getattr(create_app(settings).routes[0], "path", None) == "/orders"
+
+
+async def test_applications_that_are_mounted_answer_with_the_same_problems(settings: Settings) -> None:
+    app, mounted, inner = create_app(settings), FastAPI(), FastAPI()
+
+    async def own(request: Request, error: Exception) -> Response:
+        return Response("mine", 418)
+
+    mounted.add_exception_handler(ServerGone, own)
+    for each in (mounted, inner):
+        each.add_api_route("/full", raising(PoolTimeout()))
+        each.add_api_route("/gone", raising(ServerGone()))
+        each.add_api_route("/bug", raising(RuntimeError("s3cret")))
+        each.add_api_route("/number/{number}", numbered)
+    mounted.mount("/inner", inner)
+    router = APIRouter()
+    router.mount("/mounted", mounted)
+    app.include_router(router)
+    async with app.router.lifespan_context(app):
+        transport = ASGITransport(app=app, raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
+            for prefix in ("/mounted", "/mounted/inner"):
+                for path, status in (("/full", 503), ("/bug", 500), ("/number/s3cret", 422), ("/nowhere", 404)):
+                    answer = await client.get(prefix + path)
+                    assert (answer.status_code, answer.json()["status"]) == (status, status)
+                    assert answer.headers["Content-Type"] == "application/problem+json"
+                    assert "s3cret" not in answer.text
+            for prefix in ("/mounted", "/mounted/inner"):  # an inner one has the handlers of the one around it
+                assert (await client.get(f"{prefix}/gone")).text == "mine"
+
+
+def raising(error: Exception) -> Callable[[], Awaitable[None]]:
+    async def route() -> None:
+        raise error
+
+    return route
+
+
+async def numbered(number: int) -> int:
+    return number

@@ -5,16 +5,18 @@ ROLLBACK fails or is cancelled (encode/databases#498), and its records and its d
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from databases.core import Connection
+from sqlalchemy import CursorResult
 
 from app.database import driver
-from app.database.engine import Engine, Query, Values, inserted_key, is_plain_insert
+from app.database.engine import Engine, Query, Values
 from app.database.errors import StatementRefused
 from app.database.fetching import Fetching
 from app.database.rows import Record, records_of
+from app.database.savepoint import Savepoint
+from app.database.savepoints import Savepoints
 from app.database.unit import Unit
 
 NAME = "databases"
@@ -25,16 +27,20 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
 
     def __init__(self, engine: Engine, unit: Unit) -> None:  # not the library's, which would want its own pool
         self._engine, self._unit = engine, unit
-        self._savepoints = 0
+        self._savepoints, self._number = Savepoints(unit), 0
 
     async def execute(self, query: Query, values: Values = None) -> Any:
         """For an INSERT: the key that the server made. For the number of rows of another statement: `affected`."""
         result = await self._run(query, values)
-        return inserted_key(result) if is_plain_insert(result) else result.scalar() if result.returns_rows else None
+        context: Any = result.context
+        if context.isinsert and not context._is_explicit_returning:  # the RETURNING is SQLAlchemy's, if there is one
+            return _inserted_key(result)
+        return result.scalar() if result.returns_rows else None
 
     async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
         """The statement for each of the values, as one."""
         if values:
+            self._savepoints.check()
             await self._engine.execute_by_connection(self._unit, query, values)
 
     async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Record]:  # type: ignore[override]
@@ -44,26 +50,37 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
                 yield record
             return
         result = await self._run(query, values, driver.stream)
+        if not result.returns_rows:
+            return
         cursor: Any = result.cursor
         while rows := await cursor.ran.more(100):
             for record in records_of(result, rows):
                 yield record
 
-    @asynccontextmanager
-    async def transaction(self, *, force_rollback: bool = False, **_: Any) -> AsyncIterator[None]:  # type: ignore[override]
-        """A savepoint: what fails inside is undone alone."""
-        self._savepoints += 1
-        name = f"savepoint_{self._savepoints}"
-        await self._unit.run(f"SAVEPOINT {name}", ())
-        try:
-            yield
-        except BaseException:
-            with suppress(Exception):
-                await self._unit.run(f"ROLLBACK TO SAVEPOINT {name}", ())
-            raise
-        await self._unit.run(f"{'ROLLBACK TO' if force_rollback else 'RELEASE'} SAVEPOINT {name}", ())
+    def transaction(self, *, force_rollback: bool = False, **options: Any) -> Savepoint:  # type: ignore[override]
+        """A savepoint: what fails inside is undone alone. Raises StatementRefused for an isolation level: the unit of
+        work has that from its start, `database.transaction(isolation_level=...)`.
+        """
+        if options:
+            raise StatementRefused(f"A savepoint has no {', '.join(options)}: give it to database.transaction()")
+        self._number += 1
+        return Savepoint(self._unit, self._savepoints, f"savepoint_{self._number}", force_rollback)
+
+    async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
+        self._savepoints.check()
+        return await super()._run(query, values, send)
+
+    async def _flush(self) -> None:
+        self._savepoints.check()
 
     @property
     def raw_connection(self) -> Any:
         """The library's way to the driver: what goes that way is not guarded. Use app.database.bulk, or `execute`."""
         raise StatementRefused("The driver's connection belongs to the unit of work: see docs/database.md")
+
+
+def _inserted_key(result: CursorResult[Any]) -> Any:
+    """The key, or its first column, that an INSERT of one row was given; None where the server does not tell."""
+    context: Any = result.context
+    key = None if context.executemany else result.inserted_primary_key
+    return key[0] if key else None

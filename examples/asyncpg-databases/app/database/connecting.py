@@ -33,8 +33,10 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
         self.keeps_plans = True
         self._numbers = count(1)
 
-    async def plan(self, statement: str) -> Any:
+    async def plan(self, statement: str, stays: bool = True) -> Any:
         """The statement, prepared. Behind a pooler it has a name only where it stays; else it is sent each time."""
+        if not stays:
+            return await self.prepare(statement, name="")  # until the next one
         if self.pooled and self.keeps_plans:
             return await self.prepare(statement + self.mark, name=f"plan_{next(self._numbers)}")
         return await self.prepare(statement)

@@ -1,5 +1,6 @@
 """The methods of a session that are the same in both access styles: rows, at the lowest cost that the driver allows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import CursorResult
@@ -36,6 +37,11 @@ class Fetching:
 
     async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
         return await self._engine.execute(self._unit, query, values, send)
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """SQLAlchemy's execution options of the session's connection."""
+        return {}
 
     async def _flush(self) -> None:
         """Send what is kept back, before a statement that is not the session's own."""

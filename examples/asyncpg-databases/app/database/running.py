@@ -1,6 +1,7 @@
 """Statements of a unit of work: checked, one at a time, on the connection of its task, with our errors."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
@@ -22,7 +23,6 @@ class Running:
     """The part of a unit that runs statements; its beginning and its end are in app/database/unit.py."""
 
     transaction: Transaction | None
-    unfinished: int  # how much is being done of what must be done as a whole, in several statements
     _seat: Seat
     _route: Route
     _options: Options
@@ -59,13 +59,17 @@ class Running:
 
         await self._alone(connected)
 
+    def whole(self) -> AbstractAsyncContextManager[None]:
+        """For several statements that are done as one, or not at all."""
+        return self._seat.whole()
+
     async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
         """`work` by the unit whose connection it is: the task's open transaction, or this one.
 
         A read that its server did not serve is done once more by the spare one.
         """
         seat = self._seat
-        async with seat.lock:
+        async with seat.turn():
             if self.over:
                 raise errors.SessionClosed
             seat.sending = self
@@ -118,7 +122,9 @@ class Running:
         try:
             return await self._seat.careful(sending, writing=self.writes)
         except BaseException as error:
-            if self.transaction:
+            if self._seat.connection is None:  # given up, and the transaction with it
+                self.fail(error)
+            elif self.transaction:
                 self.transaction.failed(error)
             raise
 

@@ -56,3 +56,10 @@ async def test_a_setting_switches_all_of_it_off(settings: Settings, docs: AsyncC
         response = await client.get(path)
     assert response.status_code == 404
     assert response.headers["Content-Type"] == "application/problem+json"
+
+
+async def test_a_browser_loads_the_parts_once(docs: AsyncClient) -> None:
+    for part in PARTS:
+        first = await docs.get(f"/docs/{part}")
+        again = await docs.get(f"/docs/{part}", headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")

@@ -1,10 +1,28 @@
 """Bulk rows in tables of PostgreSQL's own kinds, and by users who may not do everything."""
 
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, select, text
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    UniqueConstraint,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import CITEXT, JSONB
+from sqlalchemy.types import TypeEngine
 
 from app.database import CheckViolation, Database, StatementRefused, driver
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
@@ -128,3 +146,76 @@ async def test_a_value_of_a_wrong_type_is_a_bug_and_no_value_of_the_clients(prob
         with pytest.raises(Exception) as caught:  # noqa: PT011  # of this class and no other
             await bulk_insert(session, probes, [probe(1), probe(2, name=5)])
         assert getattr(caught.value, "status", None) == 500
+
+
+# Values of a type that the server takes for the same although they are not stored as the same.
+EQUAL: dict[str, tuple[TypeEngine[Any], str, Any, Any]] = {
+    "citext": (CITEXT(), "citext", "bob", "Bob"),
+    "scales": (Numeric(), "numeric", Decimal("1.0"), Decimal("1.00")),
+    "zeros": (Double(), "double precision", 0.0, -0.0),
+    "numbers in a document": (JSONB(), "jsonb", {"a": 1}, {"a": 1.0}),
+    "texts of a document": (JSON(), "json", {"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    "elements": (ARRAY(Numeric()), "numeric[]", [Decimal("1.0"), None], [Decimal("1.00"), None]),
+}
+
+
+@pytest.mark.parametrize(("type", "sql", "before", "after"), EQUAL.values(), ids=EQUAL.keys())
+async def test_a_value_that_is_equal_but_not_the_same_is_stored_as_an_update_stores_it(
+    probe_database: MakeDatabase, made: driver.RawConnection, type: TypeEngine[Any], sql: str, before: Any, after: Any
+) -> None:
+    await made.execute("CREATE EXTENSION IF NOT EXISTS citext")
+    await made.execute(f"CREATE TABLE bulk_things (id int PRIMARY KEY, name {sql}, live int)")
+    changing = Table(
+        "bulk_things",
+        MetaData(),
+        Column("id", Integer, primary_key=True),
+        Column("name", type),
+        Column("live", Integer),
+    )
+    by_update = {"id": 2, "name": before, "live": 1}
+    async with probe_database().transaction() as session:
+        await bulk_insert(session, changing, [{"id": 1, "name": before, "live": 1}, by_update])
+        await bulk_update(session, changing, [{**by_update, "name": after}], key="id")
+        given = [{"id": 1, "name": after, "live": 2}]
+        for done in (Upserted(updated=1), Upserted(skipped=1)):
+            assert await upsert(session, changing, given, conflict="id", update="name", touch="live") == done
+        stored = await rows(session, text("SELECT id, live, name\\:\\:text FROM bulk_things ORDER BY id"))
+        assert stored == [(1, 2, stored[1][2]), (2, 1, stored[1][2])]
+
+
+@pytest.mark.parametrize("kind", ["table", "partitioned table", "view"])
+async def test_a_key_that_is_null_may_be_there_already(
+    probe_database: MakeDatabase, made: driver.RawConnection, kind: str
+) -> None:
+    """By a constraint for which NULL is like any other value."""
+    version = made.get_server_version()
+    if version < (15,):
+        pytest.skip("NULLS NOT DISTINCT came with PostgreSQL 15")
+    if kind != "table" and version < (18,):
+        pytest.skip("upsert counts the rows of tables alone before PostgreSQL 18")
+    columns = "(id int, name text, live int, UNIQUE NULLS NOT DISTINCT (name, live))"
+    await made.execute(
+        {
+            "table": f"CREATE TABLE bulk_things {columns}",
+            "partitioned table": f"CREATE TABLE bulk_things {columns} PARTITION BY LIST (name); "
+            "CREATE TABLE bulk_things_rest PARTITION OF bulk_things DEFAULT",
+            "view": f"CREATE TABLE bulk_things_below {columns}; CREATE VIEW bulk_things AS TABLE bulk_things_below",
+        }[kind]
+    )
+    nullable = Table(
+        "bulk_things",
+        MetaData(),
+        Column("id", Integer),
+        Column("name", String(20)),
+        Column("live", Integer),
+        UniqueConstraint("name", "live", postgresql_nulls_not_distinct=True),
+    )
+    try:
+        async with probe_database().transaction() as session:
+            for number, done in ((None, Upserted(inserted=1)), (7, Upserted(updated=1)), (7, Upserted(skipped=1))):
+                given = [{"id": number, "name": None, "live": None}]
+                assert await upsert(session, nullable, given, conflict=("name", "live"), update="id") == done
+            assert await rows(session, select(nullable)) == [(7, None, None)]
+    finally:
+        if kind == "view":
+            await made.execute("DROP VIEW bulk_things; DROP TABLE bulk_things_below")

@@ -1,15 +1,17 @@
 """What a text of SQL is taken for, and that the server is of the same opinion (texts.py)."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import TextClause, func, insert, select, text
+from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
 
-from app.database import Database, ReadOnlySession, StatementRefused, driver, running
-from app.database.statements import kind_of
+from app.database import Database, ReadOnlySession, Session, StatementRefused, TransactionAborted, driver, running
+from app.database.statements import described, kind_of
 from tests.probes import probe, probes
-from tests.statements import run, value
+from tests.statements import run, savepoint, value
 from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
@@ -39,6 +41,16 @@ async def function(server: driver.RawConnection) -> AsyncIterator[None]:
     await driver.scalar(server, texts.WRITING_FUNCTION)
     yield
     await driver.scalar(server, texts.DROP_WRITING_FUNCTION)
+
+
+@pytest.mark.parametrize(("length", "kept"), [(100, True), (100_000, False)])
+def test_a_text_is_looked_at_once_and_a_long_one_is_not_kept(length: int, kept: bool) -> None:
+    """Made for so many rows or values, a text may take megabytes."""
+    statement = f"SELECT {length}".ljust(length, " ") + "\ud800"
+    before = sys.getrefcount(statement)
+    assert kind_of(statement) is kind_of(statement)
+    assert described(statement) is described(statement)
+    assert (sys.getrefcount(statement) > before) is kept
 
 
 async def test_what_reads_runs_in_a_read_session(one: Database) -> None:
@@ -123,3 +135,45 @@ def test_what_stays_with_the_session_is_known(statement: str) -> None:
 @pytest.mark.parametrize("statement", texts.NOT_STAYING)
 def test_what_goes_with_the_transaction_is_known(statement: str) -> None:
     assert not kind_of(statement).stays
+
+
+async def test_a_value_that_the_statement_has_no_place_for_is_refused_by_its_name(one: Database) -> None:
+    """SQLAlchemy leaves it out: what was meant for another column would be lost."""
+    id = probes.c.id
+    given: list[tuple[Any, dict[str, Any]]] = [
+        (insert(probes), probe(2) | {"nmae": "x", "v": 1}),
+        (update(probes).where(id == 1), {"nmae": "x", "v": 1}),
+        (update(probes).where(id == bindparam("b_id")), {"b_id": 1, "nmae": "x", "v": 1, "name": "y"}),
+        (select(id).where(id == bindparam("b_id")), {"b_id": 1, "nmae": 1, "v": 1}),
+        (text("SELECT 1 FROM probes WHERE id = :b_id"), {"b_id": 1, "nmae": 1, "v": 1}),
+    ]
+    for statement, values in given:
+        for method in ("fetch_all", "fetch_one", "affected"):
+            async with one.transaction() as session:
+                with pytest.raises(StatementRefused, match="has no place for nmae, v: use"):
+                    await getattr(session, method)(statement, values)
+    async with one.transaction() as session:
+        assert await session.affected(insert(probes), probe(2, value=1)) == 1
+        assert await session.affected(update(probes).where(id == bindparam("b_id")), {"b_id": 2, "value": 2}) == 1
+    assert await stored(one) == 7 + 2
+
+
+async def test_savepoints_of_several_tasks_may_stand_one_in_another_and_not_overlap(one: Database) -> None:
+    async def inside(session: Session, id: int, *, fails: bool = False) -> str:
+        async with savepoint(session):
+            await run(session, insert(probes).values(probe(id, value=1)))
+            await asyncio.sleep(0.01)
+            await run(session, insert(probes).values(probe(id + 1, value=1)))
+            if fails:
+                raise LookupError
+        return "done"
+
+    async with one.transaction() as session, savepoint(session):
+        assert await asyncio.create_task(inside(session, 10)) == "done"
+        with pytest.raises(LookupError):
+            await asyncio.create_task(inside(session, 20, fails=True))
+    assert await stored(one) == 7 + 2
+    with pytest.raises((StatementRefused, TransactionAborted)):
+        async with one.transaction() as session:
+            await asyncio.gather(inside(session, 30), inside(session, 40, fails=True), return_exceptions=True)
+    assert await stored(one) == 7 + 2

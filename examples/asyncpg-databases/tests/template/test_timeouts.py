@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 
-from app.database import Database, PoolTimeout, ServerGone, TransactionTimeout, driver
+from app.database import Database, PoolTimeout, ServerGone, Session, TransactionTimeout, driver
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
@@ -27,6 +27,20 @@ async def test_a_unit_of_work_ends_at_its_limit_and_is_rolled_back(
     assert await driver.scalar(server, "SELECT count(*) FROM probes") == 0
     async with database.read() as session:
         assert await value(session, select(1)) == 1
+
+
+async def test_a_limit_of_zero_is_none(probe_database: MakeDatabase) -> None:
+    """As of the server's own limits."""
+    database = probe_database(transaction_timeout=0, statement_timeout=0)
+
+    async def work(session: Session) -> None:
+        for number in (1, 2):
+            await run(session, insert(probes).values(probe(number)))
+            await value(session, text(facts.SLEEP.format(0.05)))
+
+    await database.run_transaction(work)
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 2
 
 
 async def test_a_limit_inside_the_unit_is_not_taken_for_the_units_own(probe_database: MakeDatabase) -> None:
@@ -90,3 +104,23 @@ async def test_a_statement_that_its_client_gave_up_on_is_ended_on_the_server(
             await asyncio.sleep(0.01)
     async with database.transaction() as session:  # its locks went with it
         await run(session, select(probes).with_for_update())
+
+
+async def test_what_cannot_be_ended_in_time_stands_in_the_way_of_nothing_else(probe_database: MakeDatabase) -> None:
+    connector = probe_database(connect_timeout=1)._primary.pool._connector
+    used: list[driver.RawConnection] = []
+
+    async def gets_no_answer(raw: driver.RawConnection) -> None:
+        used.append(raw)
+        await driver.scalar(raw, facts.SLEEP.format(20))
+
+    async def fails(raw: driver.RawConnection) -> None:
+        used.append(raw)
+        raise ServerGone
+
+    async def is_answered(raw: driver.RawConnection) -> None:
+        used.append(raw)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(*map(connector._end, (gets_no_answer, fails, is_answered)))
+    assert [driver.is_closed(raw) for raw in used] == [True, True, True]

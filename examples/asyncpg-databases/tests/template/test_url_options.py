@@ -59,3 +59,9 @@ def test_the_page_on_connecting_has_each_option_with_what_to_write_instead() -> 
     assert sorted(re.findall(r"^\| `.+ \|$", between, re.MULTILINE)) == sorted(rows), "a row that is no more"
     own = table.partition("so in any case:")[0]
     assert {name for names in NAMES.values() for name in names} <= set(re.findall(r"`([\w-]+)`", own))
+
+
+def test_a_plus_is_no_space() -> None:
+    """As libpq reads it: the query of a URL is not that of a form."""
+    target = parse_url(f"{URL}?{NAMES['tls'][0]}=require&{NAMES['certificate'][0]}=a+b&{NAMES['key'][0]}=c%2Bd%20e")
+    assert (target.certificate, target.key) == ("a+b", "c+d e")

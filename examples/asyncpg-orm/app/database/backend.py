@@ -1,11 +1,11 @@
 """Sessions of SQLAlchemy's ORM on a unit of work, one operation at a time, with our errors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import CursorResult
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import DeclarativeBase
 
@@ -14,6 +14,7 @@ from app.database.engine import Engine, Query, Values
 from app.database.errors import ReadOnlySession, StatementUnderWay
 from app.database.fetching import Fetching
 from app.database.metadata import metadata
+from app.database.savepoints import Savepoints
 from app.database.translation import translated
 from app.database.unit import Unit
 
@@ -36,6 +37,7 @@ class Session(Fetching, AsyncSession):
         self._engine, self._unit = engine, unit
         self._operation = asyncio.Lock()
         self._in_operation: object = None
+        self._savepoints = Savepoints(unit)
         self.sync_session.bind = engine.connection(unit)
 
     def begin(self) -> AsyncSessionTransaction:
@@ -46,7 +48,13 @@ class Session(Fetching, AsyncSession):
 
     async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
         await self._flush()
+        if options := self._options:
+            return await self._engine.execute_by_connection(self._unit, query, values, send, options)
         return await super()._run(query, values, send)
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        return cast(Connection, self.sync_session.bind).get_execution_options()
 
     async def _flush(self) -> None:
         if self._unit.writes:
@@ -77,22 +85,29 @@ class _Transaction(AsyncSessionTransaction):
 
 
 def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
-    only_ends = operation.__name__ in ("commit", "rollback", "start", "__aexit__")
+    ends = operation.__name__ in ("commit", "rollback", "__aexit__")
 
     @wraps(operation)
     async def ours(self: Session | _Transaction, *arguments: Any, **options: Any) -> Any:
         session, task = self if isinstance(self, Session) else self.session, asyncio.current_task()
         if session._in_operation is task:  # of SQLAlchemy's methods some call others
             return await operation(self, *arguments, **options)
-        if not only_ends or session._has_changes():
+        session._savepoints.check()
+        is_savepoint = isinstance(self, _Transaction) and bool(self.nested)
+        if not (ends or operation.__name__ == "start") or session._has_changes():
             await session._engine.ready(session._unit)
         async with session._operation:
             session._in_operation = task
             try:
                 with translated(writing=session._unit.writes, connecting=False):
-                    return await operation(self, *arguments, **options)
+                    result = await operation(self, *arguments, **options)
+                if is_savepoint and operation.__name__ == "start":
+                    session._savepoints.begun(self)
+                return result
             finally:
                 session._in_operation = None
+                if ends:
+                    session._savepoints.ended(self if is_savepoint else None)
                 if session._unit.over:
                     session.sync_session.close()
 

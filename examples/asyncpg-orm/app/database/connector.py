@@ -117,8 +117,12 @@ class Connector:
     async def _end(self, left_behind: driver.LeftBehind) -> None:
         async with self._ending_one:  # one spare connection is what the budget has for it
             try:
-                raw = await driver.connect(self._target, self._options)
-                await left_behind(raw)
-                await driver.close(raw)
+                async with asyncio.timeout(self._options.connect_timeout):  # else nothing is ended after one that hangs
+                    raw = await driver.connect(self._target, self._options)
+                    try:
+                        await left_behind(raw)
+                        await driver.close(raw)
+                    finally:
+                        driver.terminate(raw)
             except Exception as error:
                 logger.warning("A statement that was given up may run on: %r", error)

@@ -1,12 +1,12 @@
 """How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 
-from app.database import dialect, errors, pooler
+from app.database import dialect, errors, pooler, unreadable
 from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
 from app.database.connecting import close as close
@@ -17,6 +17,7 @@ from app.database.connecting import ping as ping
 from app.database.connecting import retire as retire
 from app.database.connecting import terminate as terminate
 from app.database.options import IsolationLevel
+from app.database.plans import columns_of, fetched, plan_of
 from app.database.rows import Ran
 
 NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
@@ -24,7 +25,6 @@ SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
 MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
 CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
 
-PLANS = 200  # prepared statements that each connection keeps
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.
 ENDS_TRANSACTION: tuple[type[errors.DatabaseError], ...] = ()
@@ -36,6 +36,7 @@ async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
     adapter = SimpleNamespace(_connection=connection)
     await sqlalchemy_dialect.setup_asyncpg_json_codec(adapter)
     await sqlalchemy_dialect.setup_asyncpg_jsonb_codec(adapter)
+    await unreadable.setup_interval_codec(connection)
     if connection.pooled:
         connection.keeps_plans = await pooler.keeps_plans(connection)
 
@@ -61,15 +62,15 @@ async def rollback(connection: RawConnection) -> None:
 
 
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
-    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    rows = await _fetched(connection, statement, plan, plan.fetch(*arguments))
+    plan, description = await plan_of(connection, statement)
+    rows = await fetched(connection, statement, plan, plan.fetch(*arguments))
     return _ran(plan, rows, description)
 
 
 async def run_one(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """As `run`, but no more than the first row is sent."""
-    plan, description = connection.plans.get(statement) or await _plan(connection, statement)
-    row = await _fetched(connection, statement, plan, plan.fetchrow(*arguments))
+    plan, description = await plan_of(connection, statement)
+    row = await fetched(connection, statement, plan, plan.fetchrow(*arguments))
     return _ran(plan, [] if row is None else [row], description)
 
 
@@ -86,42 +87,16 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
-    await connection.executemany(statement, arguments)
+    plan, _ = await plan_of(connection, statement)
+    await fetched(connection, statement, plan, plan.executemany(arguments))
     return Ran([], None, -1)
 
 
 async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """A server-side cursor of the transaction: `more` fetches from it."""
-    plan, description = await _plan(connection, statement)
-    cursor = await plan.cursor(*arguments)
-    return Ran([], description, -1, more=cursor.fetch)
-
-
-async def _plan(connection: RawConnection, statement: str) -> tuple[Any, Any]:
     plan = await connection.plan(statement)
-    attributes = plan.get_attributes()
-    # As the DB-API describes columns; SQLAlchemy reads name and type.
-    described = [(a.name, a.type.oid, None, None, None, None, None) for a in attributes] or None
-    if connection.keeps_plans:
-        if len(connection.plans) >= PLANS:
-            del connection.plans[next(iter(connection.plans))]
-        connection.plans[statement] = plan, described
-    return plan, described
-
-
-async def _fetched(connection: RawConnection, statement: str, plan: Any, fetching: Awaitable[Any]) -> Any:
-    """Raises SchemaChanged for a plan whose parameters have the types of columns before a migration."""
-    try:
-        return await fetching
-    except (asyncpg.DataError, asyncpg.DatatypeMismatchError) as error:
-        connection.plans.pop(statement, None)
-        if isinstance(error, asyncpg.DatatypeMismatchError):  # else it would not have been prepared
-            raise errors.SchemaChanged from error
-        if connection.keeps_plans and error.__cause__ is not None:  # asyncpg could not encode a value: nothing was sent
-            fresh = await connection.prepare(statement)
-            if [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]:
-                raise errors.SchemaChanged from error
-        raise
+    cursor = await plan.cursor(*arguments)
+    return Ran([], columns_of(plan), -1, more=lambda size: fetched(connection, statement, plan, cursor.fetch(size)))
 
 
 async def forget(connection: RawConnection) -> None:

@@ -54,6 +54,7 @@ _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheErr
 # that come with a message may. What RAISE says can be anything.
 _SAYS_NO_VALUE = ("08", "23", "25", "28", "3D", "40", "42", "44", "53", "54", "55", "57")
 LIBRARIES = ("asyncpg",)  # whose own messages may hold a value
+_CLOSED = re.compile(r"connection is closed")  # not a cursor, nor a prepared statement
 _OUT_OF_STEP = re.compile(r"protocol|cannot switch to state|not connected")
 _TYPE_IS_GONE = re.compile(r"cache lookup failed for (type|relation|attribute)")
 
@@ -67,7 +68,7 @@ def classify(error: BaseException) -> errors.DatabaseError | None:
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return errors.Unavailable("None of the hosts that answer has the wanted part: is there a primary?")
     if isinstance(error, asyncpg.InterfaceError):
-        return errors.ServerGone() if "closed" in str(error) else errors.DatabaseError()
+        return errors.ServerGone() if _CLOSED.search(str(error)) else errors.DatabaseError()
     if isinstance(error, asyncpg.InternalClientError):
         # What a terminated session still said puts the protocol out of step; the others say nothing of the server.
         return errors.ServerGone() if _OUT_OF_STEP.search(str(error)) else errors.DatabaseError()

@@ -9,7 +9,9 @@ IsolationLevel = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 
 class Options(Protocol):
-    """Times are in seconds; docs/database.md says what each one bounds. A limit of 0 is none, for migrations."""
+    """Times are in seconds; docs/database.md says what each one bounds. For what takes as long as it takes, such as a
+    migration, a statement_timeout or a transaction_timeout of 0 is none; settings from the environment have one.
+    """
 
     pool_size: int
     max_overflow: int

@@ -4,10 +4,11 @@ No reply is ever met by another statement or by the next user: a connection whos
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.database import tracing
+from app.database import driver, tracing
 from app.database.connector import Connection
 from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
 from app.database.pool import Pool
@@ -18,18 +19,37 @@ if TYPE_CHECKING:
     from app.database.running import Running
 
 T = TypeVar("T")
+_HELD: AbstractAsyncContextManager[None] = nullcontext()
+_OF_NO_USE = (ServerGone, ReadOnlyServer)  # the next one finds the new primary
 
 
 class Seat:
-    """`sending` is the unit whose reply is outstanding, `transaction` the one that nobody else may begin beside."""
+    """`sending` is the unit whose reply is outstanding, `transaction` the one that nobody else may begin beside, and
+    `whole_of` the task that holds the lock for several statements.
+    """
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
+        self.whole_of: asyncio.Task[Any] | None = None
         self.units = 0
         self.pool: Pool | None = None
         self.connection: Connection | None = None
         self.sending: Running | None = None
         self.transaction: Running | None = None
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """The lock, unless this task holds it."""
+        return _HELD if self.whole_of is not None and self.whole_of is asyncio.current_task() else self.lock
+
+    @asynccontextmanager
+    async def whole(self) -> AsyncIterator[None]:
+        """For several statements of this task: one of another task between them might be undone with them."""
+        async with self.turn():
+            outer, self.whole_of = self.whole_of, asyncio.current_task()
+            try:
+                yield
+            finally:
+                self.whole_of = outer
 
     async def take(self, pool: Pool, spans: UnitSpans | None = None) -> Connection:
         """A connection of this pool. One of another, the replica's, is given back before."""
@@ -63,10 +83,10 @@ class Seat:
             ours: DatabaseError | None = translate(error, writing=writing)
             if connection is not self.connection:  # the unit has ended, and what comes of it can be anything
                 ours = StatementUnderWay()
+            elif connection and (isinstance(ours, _OF_NO_USE) or driver.is_closed(connection.raw)):
+                self.abandon(connection)
             if ours is None:
                 raise
-            if isinstance(ours, ServerGone | ReadOnlyServer):  # the next one finds the new primary
-                self.abandon(connection)
             raise ours from (None if ours is error else error)
         except BaseException:  # cancelled: the reply is still to come
             self.abandon(connection)

@@ -35,7 +35,7 @@ class Unit(Running):
         self.attempt = 0
         self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
-        self.unfinished, self.over = 0, False
+        self.over = False
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()
@@ -84,8 +84,8 @@ class Unit(Running):
         if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed
-        if self._limit.when() is None:
-            self._limit_to(asyncio.get_running_loop().time() + self._options.transaction_timeout)
+        if self._limit.when() is None and (limit := self._options.transaction_timeout):
+            self._limit_to(asyncio.get_running_loop().time() + limit)
         if self.transaction and not self.transaction.begun:
             if self._seat.transaction not in (None, self):
                 raise errors.NestedSession
@@ -99,12 +99,12 @@ class Unit(Running):
 
     async def commit(self) -> None:
         if self.transaction:
-            async with self._seat.lock:
+            async with self._seat.turn():
                 await self.transaction.commit(self._seat)
 
     async def rollback(self) -> None:
         if self.transaction:
-            async with self._seat.lock:
+            async with self._seat.turn():
                 await self.transaction.roll_back(self._seat)
 
     async def _end(self, error: BaseException | None) -> None:
@@ -139,9 +139,11 @@ class Unit(Running):
             if not seat.units:
                 self._seats.pop(self._task, None)
             if seat.transaction is None and seat.sending is None:
+                if not self._limit.expired():  # what was committed is, however long the connection takes to close
+                    self._limit.reschedule(None)
                 await seat.leave()
 
     def _is_under_way(self) -> bool:
-        """Whether a reply is outstanding, of this unit or of a read session that reads in its transaction."""
-        sending = self._seat.sending
-        return self.unfinished > 0 or sending is self or (self.begun and sending is not None)
+        """Whether a reply is outstanding, also of a read session in this transaction, or only a part of a whole is done."""
+        sending, whole = self._seat.sending, self._seat.whole_of is not None
+        return sending is self or (self.begun and sending is not None) or (self.transaction is not None and whole)

@@ -15,10 +15,9 @@ from sqlalchemy import select
 from starlette.responses import StreamingResponse
 from starlette.types import Message
 
-from app.database import CurrentDatabase, Database, ReadSession, WriteSession
+from app.database import CurrentDatabase, Database, InvalidValue, ReadSession, WriteSession
 from app.logs import levels_of
 from app.main import create_app
-from app.requests import CLIENT_GONE
 from app.settings import Settings
 from tests.statements import value
 from tests.template.test_overload import crowded as crowded
@@ -164,9 +163,10 @@ async def test_an_answer_that_breaks_off_is_said_to_be_cut_off(
     assert (line["status"], line["cut_off"], line["message"].endswith(", cut off")) == (200, True, True)
 
 
-async def test_a_request_that_is_cancelled_has_the_number_of_a_client_that_has_gone(
+async def test_a_request_that_the_server_cancels_at_its_end_is_answered_that_it_stops(
     settings: Settings, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
+    """As uvicorn does after --timeout-graceful-shutdown: no 500 in plain text, and no client that hung up."""
     app, waiting = create_app(settings), asyncio.Event()
 
     @app.get("/waits")
@@ -177,7 +177,10 @@ async def test_a_request_that_is_cancelled_has_the_number_of_a_client_that_has_g
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    async def send(message: Message) -> None: ...
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/waits", "headers": [], "query_string": b"", "root_path": ""}
     request = asyncio.create_task(app(scope, receive, send))
@@ -186,7 +189,40 @@ async def test_a_request_that_is_cancelled_has_the_number_of_a_client_that_has_g
     with pytest.raises(asyncio.CancelledError):
         await request
     (line,) = lines()
-    assert (line["route"], line["status"], line["cut_off"]) == ("/waits", CLIENT_GONE, True)
+    assert (line["route"], line["status"]) == ("/waits", 503)
+    start, body = sent
+    assert start["status"] == 503
+    assert {b"retry-after", b"x-request-id"} <= {name for name, _ in start["headers"]}
+    assert json.loads(body["body"])["detail"] == "The service is stopping"
+
+
+async def test_no_line_of_a_problem_has_the_path_which_may_hold_a_secret(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings)
+
+    @app.get("/reset/{token}")
+    async def reset(token: str) -> None:
+        raise InvalidValue
+
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://test") as client:
+        assert (await client.get("/reset/s3cret?key=s3cret")).status_code == 422
+    assert "GET /reset/{token}" in caplog.text
+    assert "s3cret" not in caplog.text.replace("HTTP Request: GET http://test/reset/s3cret?key=s3cret", "")
+
+
+async def test_a_route_beside_metrics_is_no_probe(
+    settings: Settings, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    app = create_app(settings)
+    paths = ["/metrics-of-orders", "/metrics/orders", "/healthy"]
+    for path in paths:
+        app.add_api_route(path, lambda: None)
+    transport = ASGITransport(app=app)
+    async with AsyncClient(transport=transport, base_url="http://test") as client:
+        for path in paths:
+            assert (await client.get(path)).status_code == 200
+    assert [line["route"] for line in lines()] == paths
 
 
 def test_a_served_request_is_a_line_of_json_and_the_server_writes_none_beside_it(

@@ -1,7 +1,7 @@
 """Bulk functions store what an ordinary INSERT of the row stores, of each type, whatever the connection did before."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -71,12 +71,18 @@ async def make(ddl: AsyncConnection, table: Table) -> None:
     await ddl.commit()
 
 
-async def stored_alike(session: Session, table: Table, given: list[dict[str, Any]]) -> None:
-    """Each of the rows, whose ids are from 1 on, by INSERT and in each way of bulk."""
+WAYS = {"insert": 1000, "upsert": 2000, "update": 3000}
+
+
+async def stored_alike(
+    session: Session, table: Table, given: list[dict[str, Any]], ways: Iterable[str] = tuple(WAYS)
+) -> None:
+    """Each of the rows, whose ids are from 1 on, by INSERT and in each of these ways of bulk."""
     for row in given:  # each type has a statement of its own: a plan remembers the types of its parameters
         await session.affected(insert(table).prefix_with(f"/* {id(table)} */").values(row))
     names = [column.key for column in table.columns if column.key != "id"]
-    for way, first in (("insert", 1000), ("upsert", 2000), ("update", 3000)):
+    for way in ways:
+        first = WAYS[way]
         moved = [{**row, "id": first + row["id"]} for row in given]
         if way == "insert":
             assert await bulk_insert(session, table, moved) == len(moved)
@@ -87,11 +93,12 @@ async def stored_alike(session: Session, table: Table, given: list[dict[str, Any
         else:
             await bulk_insert(session, table, [{"id": row["id"]} for row in moved])
             assert await bulk_update(session, table, moved, key="id") == len(moved)
-        for name in names:
-            differ = facts.DIFFER.format(a=f"a.{name}", b=f"b.{name}")
-            pairs = f"FROM {table.fullname} a JOIN {table.fullname} b ON b.id = a.id + {first} WHERE {differ}"
-            other = await session.fetch_all(text(f"SELECT a.{name}, b.{name} {pairs}"))
-            assert not other, (way, table.c[name].type, [row[:] for row in other])
+        differ = [facts.DIFFER.format(a=f"a.{name}", b=f"b.{name}") for name in names]
+        joined = f"{table.fullname} a JOIN {table.fullname} b ON b.id = a.id + {first}"
+        found = await session.fetch_all(text(f"SELECT {', '.join(differ)} FROM {joined}"))
+        others = {name for row in found for name, differs in zip(names, row[:], strict=True) if differs}
+        assert not others, (way, [(name, table.c[name].type) for name in others])
+        assert len(found) == len(given)
 
 
 @pytest.mark.parametrize("boxed", [False, True], ids=["", "a type of one's own"])
@@ -116,6 +123,29 @@ async def test_every_type_is_stored_as_by_an_ordinary_insert(
         await ddl.run_sync(table.metadata.drop_all)
         await ddl.commit()
     assert not failed, "\n".join(f"{name}: {error!r}" for name, error in failed.items())
+
+
+async def test_a_type_is_stored_after_every_other_in_a_column_of_the_same_name(
+    probe_database: MakeDatabase, ddl: AsyncConnection
+) -> None:
+    """A table of all types is made again with each of them some columns further on: every distance of two of them. The
+    ways of bulk take turns.
+    """
+    database = probe_database(pool_size=1, max_overflow=0)
+    typed = [
+        (type, value) for name, (type, value, *_) in TYPES.items() if name not in server_types.missing(ddl.dialect)
+    ]
+    shifted = 0
+    for distance in range(len(typed)):
+        shifted += distance
+        turned = [typed[(number + shifted) % len(typed)] for number in range(len(typed))]
+        table = table_of(*(type for type, _ in turned))
+        await make(ddl, table)
+        row = {"id": 1, **{f"v{number}": value for number, (_, value) in enumerate(turned)}}
+        way = [*WAYS][distance % len(WAYS)]
+        await database.run_transaction(partial(stored_alike, table=table, given=[row], ways=[way]))
+    await ddl.run_sync(table.metadata.drop_all)
+    await ddl.commit()
 
 
 async def test_random_tables_and_rows_are_stored_as_by_an_ordinary_insert(

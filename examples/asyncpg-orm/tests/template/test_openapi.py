@@ -1,5 +1,6 @@
 """OpenAPI says what is answered: each problem with its members, bodies that dependencies read, names for clients."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -276,3 +277,23 @@ def test_the_tags_of_the_template_and_of_the_team_are_described(settings: Settin
     described = {tag["name"]: tag["description"] for tag in create_app(settings).openapi()["tags"]}
     assert {"health", "metrics"} <= set(described)
     assert all(described.values())
+
+
+def test_a_parameter_that_has_a_content_and_what_is_called_back_are_left_as_they_are(settings: Settings) -> None:
+    app, called = create_app(settings), APIRouter()
+
+    @called.post("{$request.body.url}")
+    async def paid(thing: Thing) -> None: ...
+
+    content = {"application/json": {"schema": {"type": "object"}}}
+    parameter = {"name": "filter", "in": "query", "content": content}
+    team = APIRouter()
+    team.add_api_route("/pay", count, methods=["POST"], callbacks=called.routes)
+    team.add_api_route("/find", count, openapi_extra={"parameters": [parameter]})
+    include(app, team)
+    app.webhooks.add_api_route("new-thing", create_thing, methods=["POST"])
+    document = app.openapi()
+    assert operation(app, "/find", "GET")["parameters"] == [parameter]
+    referred = set(re.findall(r"'#/components/schemas/(\w+)'", str(document)))
+    assert "HTTPValidationError" in referred
+    assert referred <= set(document["components"]["schemas"])

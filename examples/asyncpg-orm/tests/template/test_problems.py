@@ -257,3 +257,29 @@ async def test_log_records_carry_the_id_of_their_request(asking: AsyncClient, ca
         await asking.get("/database/ServerGone", headers={HEADER: id})
     ids = [getattr(record, "request_id", None) for record in caplog.records if record.name in ("team", "app.problems")]
     assert ids == ["one", "one", "two", "two"]
+
+
+@pytest.mark.parametrize(
+    ("detail", "members"),
+    [
+        ({"code": 7, "detail": "It is closed", "status": 200}, {"code": 7, "detail": "It is closed"}),
+        ({"code": 7, "detail": ["a"]}, {"code": 7}),
+        (["a", 1], {"details": ["a", 1]}),
+    ],
+)
+async def test_a_detail_that_is_no_text_becomes_members(service: FastAPI, detail: Any, members: dict[str, Any]) -> None:
+    """FastAPI takes any JSON there; in a problem document it is a text."""
+
+    @service.get("/detail")
+    async def raising() -> None:
+        raise HTTPException(409, detail)
+
+    async with AsyncClient(transport=ASGITransport(app=service), base_url="http://test") as client:
+        document = (await client.get("/detail")).json()
+    assert document == {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "request_id": document["request_id"],
+        **members,
+    }

@@ -1,11 +1,13 @@
 """What goes wrong on PostgreSQL and in asyncpg alone."""
 
 import asyncio
+import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Interval, literal, literal_column, select, text, type_coerce
 
 from app.database import (
     CheckViolation,
@@ -15,14 +17,18 @@ from app.database import (
     InvalidValue,
     SchemaChanged,
     ServerGone,
+    Session,
     TooManyConnections,
     Unavailable,
+    UnreadableValue,
+    UtcDateTime,
     ValueTooLarge,
     driver,
     error_codes,
 )
 from tests import facts
-from tests.statements import run, savepoint, value
+from tests.statements import rows, run, savepoint, value
+from tests.template import ways
 
 MakeDatabase = Callable[..., Database]
 
@@ -46,6 +52,12 @@ def said_by(error: asyncpg.PostgresError, **fields: str) -> asyncpg.PostgresErro
         (asyncpg.InternalServerError("cache lookup failed for type 16411"), SchemaChanged),
         (asyncpg.InternalServerError("could not find pathkey item to sort"), DatabaseError),
         (asyncpg.InterfaceError("connection is closed"), ServerGone),
+        (
+            asyncpg.InterfaceError("cannot call PreparedStatement.fetch(): the underlying connection is closed"),
+            ServerGone,
+        ),
+        (asyncpg.InterfaceError("cursor: the prepared statement is closed"), DatabaseError),
+        (asyncpg.InterfaceError("cannot call PreparedStmt.fetch(): the prepared statement is closed"), DatabaseError),
         (asyncpg.InterfaceError("cannot perform operation: another operation is in progress"), DatabaseError),
         (asyncpg.InterfaceError("the server expects 1 argument for this query, 0 were passed"), DatabaseError),
         (asyncpg.UnsupportedClientFeatureError("not here"), DatabaseError),
@@ -156,3 +168,128 @@ async def test_a_session_whose_end_was_announced_but_did_not_come_yet_is_gone(
                     while True:
                         await value(session, text("SELECT 1"))
         await ending
+
+
+MISTAKEN = """CREATE OR REPLACE FUNCTION mistaken() RETURNS SETOF int LANGUAGE plpgsql
+    AS 'BEGIN RETURN QUERY SELECT ''x''::text; END'"""
+
+
+async def test_a_type_that_a_function_mistakes_is_a_bug_and_no_migration(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    await driver.scalar(server, MISTAKEN)
+    tried = 0
+
+    async def work(session: Session) -> None:
+        nonlocal tried
+        tried += 1
+        await value(session, text("SELECT * FROM mistaken()"))
+
+    try:
+        for _ in range(2):
+            with pytest.raises(DatabaseError) as caught:
+                await database.run_transaction(work)
+            assert type(caught.value) is DatabaseError
+            async with database.read() as session:
+                with pytest.raises(DatabaseError) as caught:
+                    await value(session, text("SELECT * FROM mistaken()"))
+                assert type(caught.value) is DatabaseError
+        assert tried == 2
+    finally:
+        await driver.scalar(server, "DROP FUNCTION mistaken()")
+
+
+async def test_an_operator_that_a_migration_took_from_a_plan_is_found_again(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    """asyncpg takes a text for a UUID, so the server is the first to see that the column is none any more."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    key = "8f14e45f-ceea-467f-a0e2-b5d4b1b5c9a1"
+    query = text("SELECT count(*) FROM keyed WHERE key = :key")
+    await driver.scalar(server, "CREATE TABLE keyed AS SELECT gen_random_uuid() AS key")
+
+    async def work(session: Session) -> int:
+        return int(await session.fetch_val(query, {"key": key}))
+
+    try:
+        async with database.read() as session:
+            assert await work(session) == 0
+        await driver.scalar(server, f"ALTER TABLE keyed ALTER key TYPE text USING '{key}'")
+        assert await database.run_transaction(work) == 1
+        await driver.scalar(server, "ALTER TABLE keyed ALTER key TYPE uuid USING key::uuid")
+        async with database.read() as session:
+            assert await work(session) == 1
+        await driver.scalar(server, f"ALTER TABLE keyed ALTER key TYPE text USING '{key}'")
+        async with database.read() as session:
+            assert await work(session) == 1
+    finally:
+        await driver.scalar(server, "DROP TABLE keyed")
+
+
+UNREADABLE = {
+    "a date before the year 1": ("'4713-01-01 BC'::date", "date"),
+    "a date after the year 9999": ("'10000-01-01'::date", "date"),
+    "an instant before the year 1": ("'0001-01-01 BC'::timestamptz", "timestamptz"),
+    "an instant after the year 9999": ("'20000-01-01'::timestamptz", "timestamptz"),
+    "a time without a zone": ("'20000-01-01'::timestamp", "timestamp"),
+    "the end of a day": ("'24:00'::time", "time"),
+    "an infinite interval": ("'infinity'::interval", "interval"),
+    "a long interval": ("'10000000 years'::interval", "interval"),
+    "a long interval ago": ("'-2147483648 days'::interval", "interval"),
+    "an element of an array": ("ARRAY['4713-01-01 BC'::date]", "date[]"),
+    "the bound of a range": ("daterange('4713-01-01 BC', NULL)", "daterange"),
+    "a part of a record": ("ROW('4713-01-01 BC'::date)", "record"),
+}
+
+
+@pytest.mark.parametrize(("stored", "type"), UNREADABLE.values(), ids=UNREADABLE.keys())
+async def test_what_python_does_not_have_is_an_error_that_names_the_column_and_leaves_the_connection(
+    probe_database: MakeDatabase, server: driver.RawConnection, stored: str, type: str
+) -> None:
+    if "infinity" in stored and server.get_server_version() < (17,):
+        pytest.skip("intervals are infinite from PostgreSQL 17 on")
+    statement = f"SELECT 1 AS id, 'a' AS name, {stored} AS stored"
+    named = re.escape(f"The column stored ({type}) holds what Python does not have")
+    async with probe_database(pool_size=1, max_overflow=0).transaction() as session:
+        id = await value(session, text(facts.SESSION_ID))
+        for ask in (session.fetch_all, session.fetch_one):
+            with pytest.raises(UnreadableValue, match=named):
+                await ask(text(statement.replace(":", "\\:")))
+        with pytest.raises(UnreadableValue, match=named):
+            await anext(ways.stream(session, text(statement.replace(":", "\\:"))))
+        assert await value(session, text(facts.SESSION_ID)) == id
+
+
+@pytest.mark.parametrize("stored", ["infinity", "-infinity"])
+async def test_infinity_is_no_instant(probe_database: MakeDatabase, stored: str) -> None:
+    """The driver gives the first or the last datetime for it, without a time zone."""
+    query = select(literal_column(f"'{stored}'::timestamptz", UtcDateTime()).label("stored"))
+    async with probe_database().transaction() as session:
+        with pytest.raises(UnreadableValue, match="A time is infinity, which names no instant"):
+            await session.fetch_all(query)
+        with pytest.raises(UnreadableValue, match="A time is infinity, which names no instant"):
+            await ways.all_rows(session, query, None)
+            await anext(ways.stream(session, query))
+
+
+@pytest.mark.parametrize(
+    ("stored", "length"),
+    [
+        ("2 years 3 mons 4 days 05:06:07.000008", timedelta(2 * 365 + 3 * 30 + 4, 5 * 3600 + 6 * 60 + 7, 8)),
+        ("-2 years -3 mons -4 days -05:06:07.000008", -timedelta(2 * 365 + 3 * 30 + 4, 5 * 3600 + 6 * 60 + 7, 8)),
+        ("1 mon -1 days", timedelta(29)),
+        ("-13 mons 1 days", timedelta(-365 - 30 + 1)),
+        ("2000000 years", timedelta(2_000_000 * 365)),
+    ],
+    ids=str,
+)
+async def test_an_interval_has_years_of_365_and_months_of_30_days(
+    probe_database: MakeDatabase, stored: str, length: timedelta
+) -> None:
+    one, several = f"'{stored}'::interval", f"ARRAY[NULL, '{stored}'::interval]"
+    async with probe_database().read() as session:
+        (found,) = await rows(session, select(literal_column(one), literal_column(several)))
+        assert found == (length, [None, length])
+        given = select(type_coerce(literal(length), Interval()))
+        assert await value(session, given) == length

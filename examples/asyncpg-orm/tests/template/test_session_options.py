@@ -3,13 +3,15 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import MetaData, bindparam, insert, select, update
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from app.database import Database, StatementRefused
+from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
-from tests.statements import run, value
+from tests.statements import run, sqlalchemy_engine, value
 
 MakeDatabase = Callable[..., Database]
 
@@ -47,3 +49,35 @@ async def test_other_options_of_the_connection_end_with_the_unit(probe_database:
         await run(session, insert(probes).values(probe(1)))
     async with database.read() as session:
         assert await value(session, select(probes.c.id)) == 1
+
+
+async def test_a_schema_of_the_connection_is_that_of_all_statements(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    """A tenant's rows are never read or written by another one's name."""
+    other = probes.to_metadata(MetaData(), schema="tenant")
+    engine = sqlalchemy_engine(settings.database)
+    async with engine.begin() as connection:
+        await connection.execute(CreateSchema("tenant", if_not_exists=True))
+        await connection.run_sync(other.metadata.create_all)
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1, name="public")))
+        await run(session, insert(other).values(probe(1, name="tenant")))
+    async with database.transaction() as session:
+        await session.connection(execution_options={"schema_translate_map": {None: "tenant"}})
+        name = select(probes.c.name)
+        assert await session.scalar(name) == "tenant"
+        assert [row[0] for row in await session.fetch_all(name)] == ["tenant"]
+        assert await session.fetch_val(name.where(probes.c.id == bindparam("id")), {"id": 1}) == "tenant"
+        assert await session.affected(update(probes), {"value": 7}) == 1
+        bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
+        with pytest.raises(StatementRefused, match="without the connection's schema_translate_map"):
+            await bulk.bulk_insert(session, probes, [probe(2)])
+    async with database.read() as session:
+        both = [await value(session, select(table.c.value)) for table in (probes, other)]
+    assert both == [probe(1)["value"], 7]
+    async with engine.begin() as connection:
+        await connection.run_sync(other.metadata.drop_all)
+        await connection.execute(DropSchema("tenant", cascade=facts.SCHEMAS_CASCADE))
+    await engine.dispose()

@@ -113,3 +113,22 @@ async def test_a_session_that_was_changed_costs_its_connection_and_no_other(
         assert await unit("SELECT 1") == 0
         assert (database.status().open, database.status().in_use) == (1, 0)
         await database.close()
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_what_is_committed_is_so_however_long_its_connection_takes_to_close(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=0, transaction_timeout=0.5)
+        (changing,), _ = next(iter(texts.STATE.values()))
+        proxy.falls_silent_after = b"COMMIT"
+        async with database.transaction() as session:
+            await run(session, sql(changing))
+            await run(session, insert(probes).values(probe(1)))
+        proxy.falls_silent_after = None
+        proxy.speak_again()
+        async with database.read() as session:
+            assert await value(session, select(probes.c.id)) == 1
+        await database.close()

@@ -1,12 +1,25 @@
 """Values come back as they were given, on every server and in both access styles."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Interval,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    type_coerce,
+    update,
+)
 
-from app.database import Database, driver
+from app.database import Database, UtcDateTime, driver
 from tests.probes import RICH, probe, probes
 from tests.statements import rows, run, value
 
@@ -33,10 +46,76 @@ async def test_an_instant_comes_back_in_utc_to_the_microsecond(probe_database: M
         assert await value(session, select(probes.c.id).where(probes.c.at == instant)) == 1
 
 
-async def test_a_naive_datetime_is_refused(probe_database: MakeDatabase) -> None:
+AT, EARLIER = datetime(2024, 2, 29, 12, 0, 0, 1, UTC), datetime(2024, 2, 28, 1, 2, 3, 4, UTC)
+BY = timedelta(days=1, hours=13, microseconds=5)
+THERE = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
+at, other = probes.c.at, probes.alias("other")
+EXPRESSIONS: dict[str, tuple[Any, Any]] = {
+    "later": (at + BY, AT + BY),
+    "earlier": (at - BY, AT - BY),
+    "later by less than nothing": (at + -BY, AT - BY),
+    "earlier by less than nothing": (at - -BY, AT + BY),
+    "the other way around": (BY + at, AT + BY),
+    "by an expression": (at + literal(BY), AT + BY),
+    "by what the server makes of it": (at - func.coalesce(literal(BY), literal(BY)), AT - BY),
+    "by a difference": (at + (at - other.c.at), AT + (AT - EARLIER)),
+    "twice": (at + BY - timedelta(hours=1), AT + BY - timedelta(hours=1)),
+    "the difference of columns": (at - other.c.at, AT - EARLIER),
+    "a negative difference": (other.c.at - at, EARLIER - AT),
+    "the difference from a value": (at - EARLIER, AT - EARLIER),
+    "the difference of a value": (EARLIER - at, EARLIER - AT),
+    "the difference of what is later": ((at + BY) - (other.c.at - BY), AT - EARLIER + 2 * BY),
+    "no difference": (at - THERE, timedelta(0)),
+    "a difference compared": ((at - other.c.at) > timedelta(hours=1), True),
+    "a difference compared with a longer time": ((at - other.c.at) > BY, False),
+    "compared with a value": (at == THERE, True),
+    "later, compared": (at + BY > THERE + BY - timedelta(microseconds=1), True),
+    "later, compared with a column": (other.c.at + BY < at, False),
+    "between": (at.between(EARLIER, THERE), True),
+    "one of": (at.in_([EARLIER, THERE]), True),
+    "before now": (at + BY < func.now(), True),
+    "now": (func.now() > at, True),
+    "since now": ((type_coerce(func.now(), UtcDateTime()) - at) > BY, True),
+    "until now": ((at - func.now()) < BY, True),
+    "coalesce": (func.coalesce(at, EARLIER), AT),
+    "coalesce of what is later": (func.coalesce(at + BY, EARLIER), AT + BY),
+    "CASE": (case((probes.c.id == 1, at), else_=EARLIER), AT),
+    "CASE of what is later": (case((probes.c.id == 7, at), else_=at + BY), AT + BY),
+    "a difference from nothing": (at - type_coerce(null(), UtcDateTime()), None),
+    "an aggregate": (func.max(at + BY), AT + BY),
+}
+
+
+@pytest.mark.parametrize(("expression", "expected"), EXPRESSIONS.values(), ids=EXPRESSIONS.keys())
+async def test_the_server_reckons_with_instants_as_python_does(
+    probe_database: MakeDatabase, expression: ColumnElement[Any], expected: Any
+) -> None:
+    database = probe_database()
+    async with database.transaction() as session:
+        await run(session, insert(probes).values([probe(1, at=AT), probe(2, at=EARLIER)]))
+    async with database.read() as session:
+        joined = select(expression).join_from(probes, other, other.c.id == 2).where(probes.c.id == 1)
+        found = await value(session, joined)
+        assert found == expected
+        assert not isinstance(found, datetime) or found.utcoffset() == timedelta(0)
+
+
+async def test_a_duration_may_come_by_name(probe_database: MakeDatabase) -> None:
+    query = select(at - bindparam("by", type_=Interval()))
+    async with probe_database().transaction() as session:
+        await run(session, insert(probes).values(probe(1, at=AT)))
+        for by in (BY, -BY):
+            assert await session.fetch_val(query, {"by": by}) == AT - by
+
+
+@pytest.mark.parametrize("given", [datetime(2024, 1, 1), date(2024, 1, 1)], ids=repr)
+async def test_a_naive_datetime_is_refused(probe_database: MakeDatabase, given: date) -> None:
     with pytest.raises(Exception, match="names no instant"):
         async with probe_database().transaction() as session:
-            await run(session, insert(probes).values(probe(1, at=datetime(2024, 1, 1))))
+            await run(session, insert(probes).values(probe(1, at=given)))
+    with pytest.raises(Exception, match="names no instant"):
+        async with probe_database().read() as session:
+            await value(session, select(probes.c.id).where(probes.c.at > given))
 
 
 async def test_uuid_json_decimal_and_enum_come_back_as_they_were_given(probe_database: MakeDatabase) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import TextClause, bindparam, func, insert, select, text
 from app.database import (
     Database,
     DatabaseError,
+    InvalidValue,
     OutcomeUnknown,
     PoolTimeout,
     Session,
@@ -22,9 +23,9 @@ from app.database import (
     StatementUnderWay,
     TransactionAborted,
     TransactionTimeout,
+    UniqueViolation,
     driver,
 )
-from app.database.bulk import bulk_insert
 from app.database.pool import Pool
 from app.settings import Settings
 from tests import facts
@@ -217,14 +218,15 @@ async def test_the_limit_of_the_unit_holds_while_a_task_of_its_runs_a_statement(
 
 @pytest.mark.parametrize("kind", ["transaction", "write of a request"])
 async def test_bulk_beside_a_statement_that_failed_stores_nothing(
-    probe_database: MakeDatabase, server: driver.RawConnection, tasks: Tasks, kind: str
+    probe_database: MakeDatabase, server: driver.RawConnection, kind: str
 ) -> None:
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
     database = probe_database(**ONE)
 
     async def work(session: Session) -> None:
         await run(session, insert(probes).values(probe(0)))
-        tasks.append(asyncio.create_task(bulk_insert(session, probes, map(probe, range(1, 20_000)))))
-        await asyncio.gather(tasks[0], run(session, insert(probes).values(probe(0))))
+        filling = bulk.bulk_insert(session, probes, map(probe, range(1, 20_000)))
+        await asyncio.gather(filling, run(session, insert(probes).values(probe(0))))
 
     with pytest.raises(DatabaseError):
         await in_unit(database, kind, work)
@@ -235,6 +237,7 @@ async def test_bulk_beside_a_statement_that_failed_stores_nothing(
 async def test_bulk_that_nobody_waited_for_stores_nothing_also_between_its_statements(
     probe_database: MakeDatabase, server: driver.RawConnection, tasks: Tasks, kind: str
 ) -> None:
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
     database = probe_database(**ONE)
     waits, go_on = asyncio.Event(), asyncio.Event()
 
@@ -245,13 +248,36 @@ async def test_bulk_that_nobody_waited_for_stores_nothing_also_between_its_state
         await go_on.wait()
 
     async def work(session: Session) -> None:
-        tasks.append(asyncio.create_task(bulk_insert(session, probes, given())))
+        tasks.append(asyncio.create_task(bulk.bulk_insert(session, probes, given())))
         await waits.wait()
 
     with pytest.raises(StatementUnderWay):
         await in_unit(database, kind, work)
     go_on.set()
     await nothing_is_left(database, server)
+
+
+async def test_bulk_is_one_whole_to_the_statements_of_other_tasks(probe_database: MakeDatabase) -> None:
+    """What it undoes is its own, and what others were told is done stays."""
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
+    database = probe_database(**ONE)
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1)))
+        results: Any = await asyncio.gather(
+            bulk.bulk_insert(session, probes, [probe(2), probe(1)]),
+            bulk.bulk_insert(session, probes, [probe(id) for id in (10, 11, 12)]),
+            session.affected(insert(probes).values(probe(20))),
+            bulk.bulk_update(session, probes, [{"id": 1, "value": 5}, {"id": 1, "value": 6}], key="id"),
+            bulk.upsert(session, probes, [probe(30), probe(30)], conflict="id", update="value"),
+            return_exceptions=True,
+        )
+    failed, done, affected, updated, upserted = results
+    assert isinstance(failed, UniqueViolation)
+    assert isinstance(updated, InvalidValue)
+    assert (done, affected, upserted.inserted) == (3, 1, 1)
+    async with database.read() as session:
+        ids = await session.fetch_all(select(probes.c.id).order_by(probes.c.id))
+    assert [record.id for record in ids] == [1, 10, 11, 12, 20, 30]
 
 
 async def test_a_read_session_that_ends_beside_a_transaction_takes_its_statement_with_it(

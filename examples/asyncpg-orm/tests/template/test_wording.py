@@ -4,6 +4,8 @@ import asyncio
 import io
 import json
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy.exc import StatementError
 
 from app.database import Database, Session, WriteSession, driver, errors
 from app.database.error_codes import LIBRARIES
-from app.logs import JsonLines, PlainLines
+from app.logs import JsonLines, PlainLines, log_end, log_what_nobody_catches
 from app.request_id import RequestIdFilter
 from app.wording import chain, show_warning, wording
 from tests.facts import BAD_TEXTS, CLIENT_ERRORS
@@ -198,3 +200,35 @@ async def test_a_bug_in_a_route_is_logged_without_the_values_of_its_statement(
 
 def test_the_driver_is_one_whose_texts_are_known() -> None:
     assert driver.NAME in LIBRARIES
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_an_error_that_ends_a_thread_or_cannot_be_raised_is_logged_without_values(
+    probe_database: MakeDatabase, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = probe(1, name=NAME)
+    error = await failing(probe_database(), insert(probes).values(row), insert(probes).values({**row, "id": 2}))
+    assert NAME in str(error.__cause__)  # or there would be nothing to hide
+
+    class Broken:
+        def __del__(self) -> None:
+            raise error
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has hooks of its own
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    log_what_nobody_catches()
+    thread = threading.Thread(target=fail, name="reporting")
+    thread.start()
+    thread.join()
+    broken = Broken()
+    del broken
+    log_end(type(error), error, None)
+    lines = written(log)
+    assert "reporting ended by an error" in lines
+    assert "could not be raised" in lines
+    assert "The process ends by an error" in lines
+    assert lines.count("Traceback") >= 3
+    assert NAME not in lines

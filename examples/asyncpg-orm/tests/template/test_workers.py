@@ -208,3 +208,11 @@ def test_without_a_folder_to_share_each_worker_says_that_it_shows_its_own_number
 def test_a_folder_that_the_operator_names_is_used_as_prometheus_client_uses_it(tmp_path: Path) -> None:
     assert as_worker(tmp_path, "/proc", **{VARIABLE: str(tmp_path)}) == (str(tmp_path), "")
     assert list(tmp_path.glob("*.lock")) == []
+
+
+def test_a_process_that_a_worker_starts_counts_for_itself(tmp_path: Path) -> None:
+    shared = tmp_path / "service-metrics-0123456789abcdef"
+    shared.mkdir()
+    counting = "import app.main; from app.requests import duration; duration.labels('GET', '/', 200).observe(1)"
+    subprocess.run([sys.executable, "-c", counting], env={**os.environ, VARIABLE: str(shared)}, check=True)
+    assert list(shared.iterdir()) == []

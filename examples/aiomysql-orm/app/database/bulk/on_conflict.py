@@ -19,38 +19,49 @@ from app.database.unit import Unit
 
 _DUPLICATES = re.compile(rb"Duplicates: (\d+)")
 _OUT_OF_RANGE = 1690
+_THERE = 2**64 - 1  # ~0, which is no key that a server makes
 
 
 async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
-    keyed = [None not in key for key in batch.keys(keys)]
     head, tail = insert_into(batch), _on_duplicate_key(batch, keys, update, touch)
     inserted = updated = 0
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
         nonlocal inserted, updated
-        done = 0
         await driver.finish_stream(raw)  # the rows may come from one
         for values in packets(raw, batch):
-            # Of a single row the server does not say whether it was there. Sent twice, the second changes nothing.
-            done += len(values)
-            if len(values) == 1 and keyed[done - 1]:
-                values = values * 2
+            text = head + ",".join(values) + tail
             try:
-                affected = await raw.query(head + ",".join(values) + tail)
+                affected, there = await (_alone(raw, text) if len(values) == 1 else _together(raw, text))
             except pymysql.err.DatabaseError as error:
                 if error.args[0] == _OUT_OF_RANGE:
                     raise UniqueViolation from error
                 raise
-            # A new row counts once; one that was there counts once, or twice if it changed (CLIENT.FOUND_ROWS), and is
-            # one of the duplicates, which only the text of the answer has.
-            found = _DUPLICATES.search(raw._result.message)
-            inserted += len(values) - (int(found[1]) if found else 0)
+            # A new row counts once; one that was there counts once, or twice if it changed (CLIENT.FOUND_ROWS).
+            inserted += len(values) - there
             updated += affected - len(values)
         return Ran((), None, inserted + updated)
 
-    await unit.run(head + tail, (), send)
+    await unit.run(head + tail, (), send, own=True)
     return inserted, updated
+
+
+async def _together(raw: driver.RawConnection, text: str) -> tuple[int, int]:
+    """What the rows count, and how many were there: the duplicates, which only the text of the answer has."""
+    affected = await raw.query(text)
+    found = _DUPLICATES.search(raw._result.message)
+    return affected, int(found[1]) if found else 0
+
+
+async def _alone(raw: driver.RawConnection, text: str) -> tuple[int, int]:
+    """The same for one row, of which the answer has no text. That of the INSERT loses the mark where triggers insert:
+    https://dev.mysql.com/doc/refman/9.7/en/information-functions.html#function_last-insert-id
+    """
+    await raw.query(f"DO LAST_INSERT_ID(0); {text}; SELECT LAST_INSERT_ID()")  # one round trip
+    affected = await raw.next_result()
+    await raw.next_result()
+    return affected, raw._result.rows[0][0] == _THERE
 
 
 def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Columns) -> str:
@@ -63,10 +74,12 @@ def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Colum
         return f"/*!80020 given.{batch.names([column])} *//*M! VALUES({batch.names([column])}) */"
 
     meant = " AND ".join(f"COALESCE({old(key)} = {new(key)}, FALSE)" for key in keys)
-    same = " AND ".join(f"{old(column)} <=> {new(column)}" for column in update)
+    # As stored: to a collation 'bob' and 'Bob' are one, and the text of a FLOAT has six digits.
+    pairs = [(old(column), new(column)) for column in update]
+    same = " AND ".join(f"{a} <=> {b} AND CAST({a} AS BINARY) <=> CAST({b} AS BINARY)" for a, b in pairs)
     key = keys[0]
-    # Of no effect, but out of range for a row that is there by another key.
-    assignments = [f"{old(key)} = IF(~0 + (NOT ({meant})), {old(key)}, {old(key)})"]
+    # Of no effect but the mark; out of range for a row that is there by another key.
+    assignments = [f"{old(key)} = IF(LAST_INSERT_ID(~0 + (NOT ({meant}))), {old(key)}, {old(key)})"]
     assignments += [f"{old(column)} = IF({same}, {old(column)}, {new(column)})" for column in touch]
     assignments += [f"{old(column)} = {new(column)}" for column in update]
     return f" /*!80020 AS given */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}" % ()

@@ -1,11 +1,9 @@
 """INSERT ... ON CONFLICT of many rows, from a temporary table."""
 
-import re
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Text, cast, func, literal_column, or_, select, type_coerce
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.types import NullType
 
 from app.database.bulk.columns import Columns, key_of, rows_of
 from app.database.bulk.rows import Batch
@@ -15,7 +13,6 @@ from app.database.bulk.statements import staged
 from app.database.errors import DatabaseError, StatementRefused, UniqueViolation
 from app.database.unit import Unit
 
-_WITHOUT_EQUALITY = re.compile(r"(?:JSON|XML|POINT|LINE|PATH|POLYGON|XID)\b")
 _CARDINALITY_VIOLATION, _NO_SYSTEM_COLUMN = "21000", "0A000"
 
 
@@ -28,14 +25,17 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
         given = select(*(staging.c[column.name] for column in batch.columns))
         inserting = insert(batch.table).from_select([c.key for c in batch.columns], given, False)
         if update:
+            new = inserting.excluded
             inserting = inserting.on_conflict_do_update(
-                set_={column.key: inserting.excluded[column.key] for column in (*update, *touch)},
-                where=or_(*(_differ(batch, column, inserting.excluded[column.key]) for column in update)),
+                set_={column.key: new[column.key] for column in (*update, *touch)},
+                # As stored, of any type: = would take 'Bob' for the citext 'bob', and 1.00 for 1.0; json has none.
+                # https://www.postgresql.org/docs/current/functions-comparisons.html#COMPOSITE-TYPE-COMPARISON
+                where=func.pg_catalog.record_image_ne(func.row(*update), func.row(*(new[c.key] for c in update))),
                 **target,
             )
         else:
             inserting = inserting.on_conflict_do_nothing(**target)
-        done = inserting.returning(literal_column(_is_new(batch, keys)).label("is_new")).cte("done")
+        done = inserting.returning(literal_column(_is_new(batch)).label("is_new")).cte("done")
         counts = select(func.count().filter(done.c.is_new), func.count().filter(~done.c.is_new)).select_from(done)
         text = str(counts.compile(dialect=batch.dialect, compile_kwargs={"literal_binds": True}))
         try:
@@ -50,15 +50,8 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
         return inserted, updated
 
 
-def _is_new(batch: Batch, keys: Columns) -> str:
+def _is_new(batch: Batch) -> str:
     """Of a row that is returned."""
     if batch.dialect.server_version_info >= (18,):  # type: ignore[operator]
-        return f"old.{batch.names(keys[:1])} IS NULL"
+        return "old.* IS NOT DISTINCT FROM NULL"  # no row, not one of NULLs; a view has no system columns
     return "xmax = 0"  # a new row was never locked or deleted by a transaction; a partitioned table shows none
-
-
-def _differ(batch: Batch, old: Column[Any], new: Any) -> ColumnElement[bool]:
-    """By the operators of the server's own type."""
-    without = _WITHOUT_EQUALITY.match(batch.dialect.type_compiler_instance.process(old.type))
-    values = [cast(side, Text) if without else type_coerce(side, NullType()) for side in (old, new)]
-    return values[0].is_distinct_from(values[1])

@@ -3,7 +3,7 @@ was before, and an error that a row caused says which one.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -18,6 +18,7 @@ from app.database.errors import (
     ForeignKeyViolation,
     InvalidValue,
     ReadOnlySession,
+    StatementRefused,
     UniqueViolation,
 )
 from app.database.unit import Unit
@@ -46,13 +47,11 @@ async def all_or_nothing(session: Session) -> AsyncIterator[tuple[Unit, Dialect]
     """
     if not session._unit.writes:
         raise ReadOnlySession
+    if options := session._options:
+        raise StatementRefused(f"Bulk rows go by the table itself, without the connection's {', '.join(options)}")
     await session._flush()
-    session._unit.unfinished += 1
-    try:
-        async with _savepoint(session._unit, "bulk"):
-            yield session._unit, session._engine.dialect
-    finally:
-        session._unit.unfinished -= 1
+    async with session._unit.whole(), _savepoint(session._unit, "bulk"):
+        yield session._unit, session._engine.dialect
 
 
 async def execute(unit: Unit, text: str) -> int:
@@ -86,9 +85,11 @@ async def _savepoint(unit: Unit, name: str, release: bool = True) -> AsyncIterat
     try:
         yield
     except Exception:
-        with suppress(Exception):  # the first error is the one that is seen
+        try:
             await execute(unit, f"ROLLBACK TO SAVEPOINT {name}")
             await execute(unit, f"RELEASE SAVEPOINT {name}")
+        except Exception as failure:  # the first error is the one that is seen, and nothing is stored
+            unit.fail(failure)
         raise
     except BaseException as error:  # cancelled: half may be sent, and whoever catches this must not commit it
         unit.fail(error)

@@ -1,0 +1,45 @@
+"""How MySQL and MariaDB move an instant by a duration, and take two from one another: by functions, for their operators
+take times for numbers. https://dev.mysql.com/doc/refman/9.7/en/date-and-time-functions.html
+"""
+
+from datetime import timedelta
+from operator import sub
+from typing import Any
+
+from sqlalchemy import BigInteger, BindParameter, Dialect, Interval, func, literal_column, type_coerce
+from sqlalchemy.types import TypeDecorator
+
+_LENGTH = timedelta(microseconds=1)
+_UNIT: Any = literal_column("MICROSECOND")
+_EPOCH: Any = literal_column("'1970-01-01'")  # from which SQLAlchemy counts what it stores as an Interval
+
+
+class _Duration(TypeDecorator[timedelta]):
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: timedelta | None, dialect: Dialect) -> int | None:
+        return None if value is None else value // _LENGTH
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
+        return None if value is None else value * _LENGTH
+
+
+def moved(expression: Any) -> Any:
+    """An instant plus or minus a duration, for the operator between the two."""
+    instant, by = expression.left, expression.right
+    if isinstance(instant.type, Interval | _Duration):
+        instant, by = by, instant
+    length = _microseconds(by)
+    return func.timestampadd(_UNIT, -length if expression.operator is sub else length, instant)
+
+
+def between(expression: Any) -> Any:
+    """The duration for an instant minus an instant."""
+    return func.timestampdiff(_UNIT, expression.right, expression.left, type_=_Duration())
+
+
+def _microseconds(by: Any) -> Any:
+    if isinstance(by, BindParameter):
+        return type_coerce(by, _Duration())
+    return type_coerce(by, BigInteger()) if isinstance(by.type, _Duration) else func.timestampdiff(_UNIT, _EPOCH, by)

@@ -1,0 +1,70 @@
+"""Prepared statements, which each connection keeps. That they are out of date is found out when a migration has changed
+their columns, and for no other reason.
+"""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import asyncpg
+
+from app.database import errors, unreadable
+
+PLANS = 200  # prepared statements that each connection keeps
+# Characters of the longest one, as in asyncpg: one that was made for so many rows takes megabytes of its backend.
+LONGEST = 15 * 1024
+# What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
+
+
+async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
+    """The plan that the connection has or makes, to be run at once, and its columns."""
+    known: tuple[Any, Any] | None = connection.plans.get(statement)
+    if known is not None:
+        return known
+    stays = len(statement) <= LONGEST
+    plan = await connection.plan(statement, stays)
+    made = plan, columns_of(plan)
+    if connection.keeps_plans and stays:
+        if len(connection.plans) >= PLANS:
+            del connection.plans[next(iter(connection.plans))]
+        connection.plans[statement] = made
+    return made
+
+
+def columns_of(plan: Any) -> Any:
+    """As the DB-API describes columns; SQLAlchemy reads name and type."""
+    return [(a.name, a.type.oid, None, None, None, None, None) for a in plan.get_attributes()] or None
+
+
+async def fetched(connection: Any, statement: str, plan: Any, fetching: Awaitable[Any]) -> Any:
+    """What comes of running a plan. Raises SchemaChanged when its parameters have the types of columns before a
+    migration, UnreadableValue for a row that Python cannot have, else what asyncpg raises.
+    """
+    try:
+        return await fetching
+    except _ABOUT_TYPES as error:
+        # The server analysed the statement anew: a place in its text is at fault, not one in a function that it calls.
+        if error.position is not None and error.context is None:
+            raise errors.SchemaChanged from error
+        raise
+    except asyncpg.DataError as error:
+        # With a cause it is asyncpg's own: a value that it cannot encode for the types that the plan has.
+        if error.__cause__ is not None and await _is_outdated(connection, statement, plan):
+            raise errors.SchemaChanged from error
+        raise
+    except asyncpg.InterfaceError:  # some of which are ValueErrors
+        raise
+    except (ValueError, ArithmeticError) as error:  # of Python's own constructors: asyncpg has no name for them
+        raise unreadable.error_of(plan.get_attributes()) from error
+
+
+async def _is_outdated(connection: Any, statement: str, plan: Any) -> bool:
+    """Whether the statement, prepared anew, has parameters of other types, or cannot be prepared any more."""
+    try:
+        fresh = await connection.prepare(statement)
+    except asyncpg.InFailedSQLTransactionError:  # by an earlier one of many rows: nobody can tell
+        return False
+    except asyncpg.PostgresError:
+        return True
+    return [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]
