@@ -25,8 +25,8 @@ class RowsBody(Generic[Row]):
     It answers 413 to more than `rows` rows, `size` bytes or `values` values, 415 to what is not JSON, 422 to rows that
     are not valid. A route names it before its session, so that a slow upload holds no connection.
 
-    `values` are those of all rows together, by default five more a row than the model has fields: each may be a mistake,
-    and pydantic makes an error of 700 bytes of each before it says how many there are.
+    `values` are those of all rows together, by default five more a row than the model has fields: each may be a
+    mistake, and pydantic makes an error of 700 bytes of each before it says how many there are.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ def configure_logging() -> None:
 
 
 def log_end(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """A `sys.excepthook`: what ends the process in our words. Not for a prompt, which prints errors by the same hook."""
+    """A `sys.excepthook`: what ends the process, in our words. Not for a prompt, which shows errors by that hook."""
     if isinstance(error, Exception):
         logger.critical("The process ends by an error", exc_info=error)
     else:  # Ctrl-C

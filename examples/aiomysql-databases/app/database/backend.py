@@ -51,6 +51,8 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
             return
         result = await self._run(query, values, driver.stream)
         if not result.returns_rows:
+            if (more := result.context.cursor.ran.more) is not None:  # a cursor runs its statement when it is asked
+                await more(1)
             return
         cursor: Any = result.cursor
         while rows := await cursor.ran.more(100):

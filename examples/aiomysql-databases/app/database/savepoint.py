@@ -1,5 +1,5 @@
-"""`session.transaction()`: a savepoint, begun and ended as in the `databases` library. When what it should undo cannot be
-undone alone, nothing of the unit of work is stored.
+"""`session.transaction()`: a savepoint, begun and ended as in the `databases` library. When what it should undo cannot
+be undone alone, nothing of the unit of work is stored.
 """
 
 from collections.abc import Generator

@@ -105,7 +105,7 @@ class Unit(Running):
     async def rollback(self) -> None:
         if self.transaction:
             async with self._seat.turn():
-                await self.transaction.roll_back(self._seat)
+                await self.transaction.begin_anew(self._seat)
 
     async def _end(self, error: BaseException | None) -> None:
         seat = self._seat
@@ -121,8 +121,9 @@ class Unit(Running):
                 error = error or errors.StatementUnderWay()
             elif error is None:
                 await self.commit()
-            elif isinstance(error, Exception):
-                await self.rollback()
+            elif self.transaction and isinstance(error, Exception):
+                async with seat.lock:
+                    await self.transaction.roll_back(seat)
             elif self.begun:  # cancelled: no time is left to talk to a server that may be gone
                 seat.abandon(seat.connection)
             if error is not None:
@@ -144,6 +145,6 @@ class Unit(Running):
                 await seat.leave()
 
     def _is_under_way(self) -> bool:
-        """Whether a reply is outstanding, also of a read session in this transaction, or only a part of a whole is done."""
+        """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
         sending, whole = self._seat.sending, self._seat.whole_of is not None
         return sending is self or (self.begun and sending is not None) or (self.transaction is not None and whole)

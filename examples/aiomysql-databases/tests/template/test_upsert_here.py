@@ -1,4 +1,4 @@
-"""upsert where MySQL and MariaDB have ways of their own: keys that they make, triggers, texts that are equal to them."""
+"""upsert where MySQL and MariaDB have their own ways: keys that they make, triggers, texts that they take for equal."""
 
 from collections.abc import Callable
 

@@ -48,12 +48,12 @@ async def commit(connection: RawConnection) -> None:
     """Raises unless the server says that it committed."""
     if not is_closed(connection) and not in_transaction(connection):
         raise errors.TransactionAborted
-    await finish_stream(connection)
+    await finish_stream(connection, keep=False)
     await connection.commit()
 
 
 async def rollback(connection: RawConnection) -> None:
-    await finish_stream(connection)
+    await finish_stream(connection, keep=False)
     await connection.rollback()
 
 
@@ -103,14 +103,21 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
     cursor = await connection.cursor(_Stream)
     await cursor.execute(statement, tuple(arguments))
     rest: list[Any] = []
+    gone = False
 
-    async def finish() -> None:
-        rest.extend(await connection.whole(cursor.fetchall()))
+    async def finish(keep: bool) -> None:
+        nonlocal gone
+        if cursor._result.unbuffered_active and keep:
+            rest.extend(await connection.whole(cursor.fetchall()))
+        elif cursor._result.unbuffered_active:
+            gone = True
+            await cursor._result._finish_unbuffered_query()
 
     async def more(size: int) -> Sequence[Any]:
-        kept = rest[:size]
+        if gone:
+            raise errors.StatementRefused("The rows of a stream go with its transaction: read them before its end")
+        kept, rest[:size] = rest[:size], ()
         rows = kept or await connection.whole(cursor.fetchmany(size))
-        del rest[:size]
         if kept or connection.has_zero_dates:
             connection.refuse_zero_dates(cursor._result.fields, rows)
         return rows
@@ -119,10 +126,11 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
     return Ran((), cursor.description, -1, more=more)
 
 
-async def finish_stream(connection: RawConnection) -> None:
-    """The protocol cannot stop a result, nor send anything before its end."""
-    if connection._result is not None and connection._result.unbuffered_active:
-        await connection.finish_stream()
+async def finish_stream(connection: RawConnection, keep: bool = True) -> None:
+    """The protocol cannot stop a result, nor send anything before its end; to `keep` its rest takes memory."""
+    finish, connection.finish_stream = connection.finish_stream, None
+    if finish is not None:
+        await finish(keep)
 
 
 async def forget(connection: RawConnection) -> None:

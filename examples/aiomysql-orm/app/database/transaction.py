@@ -79,12 +79,21 @@ class Transaction:
             self.unsure = False
             metrics.committed.inc()
 
-    async def roll_back(self, seat: Seat) -> None:
+    async def roll_back(self, seat: Seat) -> bool:
+        """Whether the server has answered."""
         if self.begun and seat.connection is not None:
             self.begun = False
             metrics.rolled_back.inc()
             with suppress(Exception):  # the first error is the one that is seen; the pool looks at the connection
                 await self._say("ROLLBACK", driver.rollback(seat.connection.raw), seat)
+                return True
+        return False
+
+    async def begin_anew(self, seat: Seat) -> None:
+        """ROLLBACK as its user says it: all is undone, and what follows is another transaction."""
+        ended = isinstance(self.lost, errors.TransactionAborted)  # by a statement: what came before it may be stored
+        if await self.roll_back(seat) and not ended:
+            self.lost = self.stuck = None
 
     def end(self) -> None:
         """After all else: one that is still open was given up together with its connection."""

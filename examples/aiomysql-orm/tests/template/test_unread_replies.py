@@ -1,13 +1,14 @@
 """What MySQL and MariaDB have sent and nobody could read, or did not, is never met by whoever comes next."""
 
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 import pytest
 from pymysql.constants import FIELD_TYPE
 from sqlalchemy import insert, select, text
 
-from app.database import Database, Session, TransactionAborted, UnreadableValue, driver
+from app.database import Database, Session, StatementRefused, TransactionAborted, UnreadableValue, driver
 from app.database.bulk import bulk_insert
 from tests import facts
 from tests.probes import probe, probes
@@ -141,3 +142,29 @@ async def test_a_statement_whose_reply_was_left_is_ended_on_the_server(
     finally:
         await server.rollback()
         await driver.scalar(server, "DROP PROCEDURE waits")
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+async def test_what_is_left_of_a_stream_goes_with_its_transaction_and_takes_no_memory(
+    probe_database: MakeDatabase, end: str
+) -> None:
+    """Its rows are of a megabyte each, and nobody keeps more than one."""
+    many = " UNION ALL ".join(["SELECT REPEAT('x', 1000000)"] * 40)
+    database = probe_database(pool_size=1, max_overflow=0)
+    async with database.transaction() as session:
+        streamed = await session._unit.run(many, (), driver.stream)
+        assert streamed.more is not None
+        assert len(await streamed.more(1)) == 1
+        connection = session._unit._seat.connection
+        assert connection is not None
+        tracemalloc.start()
+        try:
+            await getattr(session._unit, end)()
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
+        assert connection.raw.finish_stream is None
+        with pytest.raises(StatementRefused, match="before its end"):
+            await streamed.more(1)
+        assert await value(session, text("SELECT 42")) == 42
+    assert database.status().open == 1

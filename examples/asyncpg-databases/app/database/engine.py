@@ -116,7 +116,7 @@ class Engine:
 
 
 def _refuse_unknown(compiled: Any, values: Values) -> None:
-    """SQLAlchemy leaves out what the statement has no place for. Decided once: what is compiled is so for these names."""
+    """SQLAlchemy leaves out what a statement has no place for. Decided once: what is compiled is so for these names."""
     if values and (unknown := compiled.__dict__.get("unknown")) != ():
         if unknown is None:
             unknown = compiled.unknown = tuple(sorted(values.keys() - compiled.binds.keys()))

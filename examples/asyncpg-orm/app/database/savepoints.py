@@ -1,5 +1,5 @@
-"""Which savepoints of a session are open, and whose they are: those of several tasks may stand one in another, while the
-outer task waits, but not overlap. What is sent into another task's savepoint is undone with it, and nobody is told.
+"""Which savepoints of a session are open, and whose they are: those of several tasks may stand one in another, while
+the outer task waits, but not overlap. What is sent into another task's savepoint is undone with it, and nobody is told.
 """
 
 import asyncio

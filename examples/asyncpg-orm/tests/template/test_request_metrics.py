@@ -148,7 +148,7 @@ async def test_a_client_that_hangs_up_is_no_failure_of_the_service() -> None:
     assert RequestsMiddleware.active == 0
 
 
-async def test_a_request_that_is_cancelled_counts_as_one_whose_client_has_gone() -> None:
+async def test_a_request_that_the_server_cancels_counts_as_one_that_found_it_stopping() -> None:
     async def never() -> Message:
         await asyncio.Event().wait()
         raise AssertionError
@@ -162,7 +162,7 @@ async def test_a_request_that_is_cancelled_counts_as_one_whose_client_has_gone()
         await asyncio.sleep(0)
     asking.cancel()
     await asyncio.wait([asking])
-    assert counts() - before == {("POST", "/flat/upload", "499"): 1}
+    assert counts() - before == {("POST", "/flat/upload", "503"): 1}
     assert RequestsMiddleware.active == 0
 
 
