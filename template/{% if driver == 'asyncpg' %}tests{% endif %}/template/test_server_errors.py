@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy import Interval, literal, literal_column, select, text, type_coerce
+from sqlalchemy import Interval, insert, literal, literal_column, select, text, type_coerce
 
 from app.database import (
     CheckViolation,
@@ -19,6 +19,7 @@ from app.database import (
     ServerGone,
     Session,
     TooManyConnections,
+    TransactionAborted,
     Unavailable,
     UnreadableValue,
     UtcDateTime,
@@ -27,6 +28,7 @@ from app.database import (
     error_codes,
 )
 from tests import facts
+from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
 from tests.template import ways
 
@@ -293,3 +295,20 @@ async def test_an_interval_has_years_of_365_and_months_of_30_days(
         assert found == (length, [None, length])
         given = select(type_coerce(literal(length), Interval()))
         assert await value(session, given) == length
+
+
+async def test_many_rows_of_which_one_cannot_be_sent_are_none(probe_database: MakeDatabase) -> None:
+    """Those before it have been sent by then; a savepoint undoes them alone."""
+    database = probe_database()
+    many = [probe(id) for id in range(1, 20_000)] + [probe(20_000, value=2**40)]
+    with pytest.raises(TransactionAborted):
+        async with database.transaction() as session:
+            with pytest.raises(InvalidValue):
+                await ways.write_many(session, insert(probes), many)
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(0)))
+        with pytest.raises(InvalidValue):
+            async with savepoint(session):
+                await ways.write_many(session, insert(probes), many)
+    async with database.read() as session:
+        assert await rows(session, select(probes.c.id)) == [(0,)]

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import (
     Column,
     Computed,
+    Dialect,
     Identity,
     Index,
     Integer,
@@ -17,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    create_mock_engine,
     func,
     insert,
     select,
@@ -26,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.database import Database, InvalidValue, Session, UniqueViolation
+from app.database import Database, InvalidValue, Session, UniqueViolation, driver
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
@@ -71,6 +74,23 @@ async def make(ddl: AsyncConnection, table: Table) -> None:
     await ddl.commit()
 
 
+@asynccontextmanager
+async def there(server: driver.RawConnection, dialect: Dialect, table: Table) -> AsyncIterator[None]:
+    """The table and its types, for as long as the block takes; without asking each time what there is already."""
+    statements: list[Any] = []
+    engine = create_mock_engine(
+        f"{driver.DIALECT}://", lambda ddl, *_, **__: statements.append(ddl.compile(dialect=dialect))
+    )
+    table.metadata.create_all(engine, checkfirst=False)
+    creating = len(statements)
+    table.metadata.drop_all(engine, checkfirst=False)
+    for statement in statements[:creating]:
+        await driver.run_text(server, str(statement))
+    yield
+    for statement in statements[creating:]:
+        await driver.run_text(server, str(statement))
+
+
 WAYS = {"insert": 1000, "upsert": 2000, "update": 3000}
 
 
@@ -103,7 +123,7 @@ async def stored_alike(
 
 @pytest.mark.parametrize("boxed", [False, True], ids=["", "a type of one's own"])
 async def test_every_type_is_stored_as_by_an_ordinary_insert(
-    probe_database: MakeDatabase, ddl: AsyncConnection, boxed: bool
+    probe_database: MakeDatabase, ddl: AsyncConnection, server: driver.RawConnection, boxed: bool
 ) -> None:
     """In tables of the same name, one after the other, over the same connection."""
     database = probe_database(pool_size=1, max_overflow=0)
@@ -113,39 +133,34 @@ async def test_every_type_is_stored_as_by_an_ordinary_insert(
         if name in missing:
             continue
         table = table_of(Boxed(type) if boxed else type)
-        await make(ddl, table)
         given = [("boxed", value) if boxed else value for value in values]
         rows = [{"id": n, "v0": v} for n, v in enumerate(given, 1)]
-        try:
-            await database.run_transaction(partial(stored_alike, table=table, given=rows))
-        except (Exception, AssertionError) as error:
-            failed[name] = error
-        await ddl.run_sync(table.metadata.drop_all)
-        await ddl.commit()
+        async with there(server, ddl.dialect, table):
+            try:
+                await database.run_transaction(partial(stored_alike, table=table, given=rows))
+            except (Exception, AssertionError) as error:
+                failed[name] = error
     assert not failed, "\n".join(f"{name}: {error!r}" for name, error in failed.items())
 
 
 async def test_a_type_is_stored_after_every_other_in_a_column_of_the_same_name(
-    probe_database: MakeDatabase, ddl: AsyncConnection
+    probe_database: MakeDatabase, ddl: AsyncConnection, server: driver.RawConnection
 ) -> None:
     """A table of all types is made again with each of them some columns further on: every distance of two of them. The
     ways of bulk take turns.
     """
     database = probe_database(pool_size=1, max_overflow=0)
-    typed = [
-        (type, value) for name, (type, value, *_) in TYPES.items() if name not in server_types.missing(ddl.dialect)
-    ]
+    missing = server_types.missing(ddl.dialect)
+    typed = [(type, value) for name, (type, value, *_) in TYPES.items() if name not in missing]
     shifted = 0
     for distance in range(len(typed)):
         shifted += distance
         turned = [typed[(number + shifted) % len(typed)] for number in range(len(typed))]
         table = table_of(*(type for type, _ in turned))
-        await make(ddl, table)
         row = {"id": 1, **{f"v{number}": value for number, (_, value) in enumerate(turned)}}
         way = [*WAYS][distance % len(WAYS)]
-        await database.run_transaction(partial(stored_alike, table=table, given=[row], ways=[way]))
-    await ddl.run_sync(table.metadata.drop_all)
-    await ddl.commit()
+        async with there(server, ddl.dialect, table):
+            await database.run_transaction(partial(stored_alike, table=table, given=[row], ways=[way]))
 
 
 async def test_random_tables_and_rows_are_stored_as_by_an_ordinary_insert(

@@ -1,6 +1,7 @@
 """How PostgreSQL and asyncpg begin, commit and run: everything that is done on a raw connection."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,7 +89,13 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
     plan, _ = await plan_of(connection, statement)
-    await fetched(connection, statement, plan, plan.executemany(arguments))
+    try:
+        await fetched(connection, statement, plan, plan.executemany(arguments))
+    except Exception:
+        if in_transaction(connection):  # a value that cannot be encoded is found when others have been sent
+            with suppress(asyncpg.PostgresError):  # which it has to be: then nothing may follow, as after any error
+                await connection.execute('ROLLBACK TO SAVEPOINT "not all rows could be sent"')
+        raise
     return Ran([], None, -1)
 
 
