@@ -85,10 +85,10 @@ async def there(server: driver.RawConnection, dialect: Dialect, table: Table) ->
     creating = len(statements)
     table.metadata.drop_all(engine, checkfirst=False)
     for statement in statements[:creating]:
-        await driver.run_text(server, str(statement))
+        await driver.run_text(server, str(statement), ())
     yield
     for statement in statements[creating:]:
-        await driver.run_text(server, str(statement))
+        await driver.run_text(server, str(statement), ())
 
 
 WAYS = {"insert": 1000, "upsert": 2000, "update": 3000}
