@@ -16,7 +16,7 @@ def test_the_steps_of_the_page_take_a_service_off_the_library(snapshot: Path, tm
     assert "`class Session(Fetching):`" in steps
     assert "`uv remove databases`" in steps
     backend = path / "app" / "database" / "backend.py"
-    text = backend.read_text().replace("from databases.core import Connection\n\n", "")
+    text = backend.read_text().replace("from databases.core import Connection\n", "")
     text = re.sub(r"^class Session\(.*$", "class Session(Fetching):", text, flags=re.MULTILINE)
     backend.write_text(re.sub(r"  # type: ignore\[override\]", "", text))
     service = Service(path)

@@ -71,7 +71,7 @@ class Process:
     def has_left_nothing(self) -> bool:
         """Whether all that it started has ended too, or does so shortly; for after its own end."""
         assert self._process.pid
-        for _ in range(500):
+        for _ in range(3000):
             try:
                 os.killpg(self._process.pid, 0)
             except ProcessLookupError:

@@ -182,7 +182,8 @@ async def test_a_row_that_a_view_does_not_show_breaks_its_check_option(
 async def test_a_value_beyond_max_allowed_packet_is_413_and_leaves_the_connection(
     probe_database: MakeDatabase, large: str
 ) -> None:
-    database = probe_database(pool_size=1, max_overflow=0)
+    patient = {"statement_timeout": 60, "transaction_timeout": 60}  # MySQL takes 64 MiB, some seconds of work
+    database = probe_database(pool_size=1, max_overflow=0, **patient)
     async with database.transaction() as session:
         id = await value(session, text(facts.SESSION_ID))
         limit = await value(session, text("SELECT @@max_allowed_packet"))

@@ -121,7 +121,7 @@ async def test_what_is_committed_is_so_however_long_its_connection_takes_to_clos
 ) -> None:
     proxy = Proxy(settings.database.url)
     async with proxy.listen() as url:
-        database = probe_database(url=url, pool_size=1, max_overflow=0, transaction_timeout=0.5)
+        database = probe_database(url=url, pool_size=1, max_overflow=0, transaction_timeout=0.9)
         (changing,), _ = next(iter(texts.STATE.values()))
         proxy.falls_silent_after = b"COMMIT"
         async with database.transaction() as session:

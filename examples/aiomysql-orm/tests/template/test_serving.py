@@ -120,7 +120,7 @@ async def _connections_left(settings: Settings) -> int:
     """How many connections to the database others keep; a server takes a moment to see that one was closed."""
     connection = await driver.connect(settings.database.target, settings.database)
     try:
-        for _ in range(500):
+        for _ in range(3000):
             if not (left := await facts.connections(connection) - 1):
                 break
             await asyncio.sleep(0.01)

@@ -144,8 +144,7 @@ async def test_a_value_that_the_statement_has_no_place_for_is_refused_by_its_nam
         (insert(probes), probe(2) | {"nmae": "x", "v": 1}),
         (update(probes).where(id == 1), {"nmae": "x", "v": 1}),
         (update(probes).where(id == bindparam("b_id")), {"b_id": 1, "nmae": "x", "v": 1, "name": "y"}),
-        (select(id).where(id == bindparam("b_id")), {"b_id": 1, "nmae": 1, "v": 1}),
-        (text("SELECT 1 FROM probes WHERE id = :b_id"), {"b_id": 1, "nmae": 1, "v": 1}),
+        (insert(probes).execution_options(of_ours=1), probe(2) | {"nmae": "x", "v": 1}),
     ]
     for statement, values in given:
         for method in ("fetch_all", "fetch_one", "affected"):
@@ -154,6 +153,8 @@ async def test_a_value_that_the_statement_has_no_place_for_is_refused_by_its_nam
                     await getattr(session, method)(statement, values)
     async with one.transaction() as session:
         assert await session.affected(insert(probes), probe(2, value=1)) == 1
+        for query in (select(id).where(id == bindparam("b_id")), text("SELECT id FROM probes WHERE id = :b_id")):
+            assert await session.fetch_val(query, {"b_id": 2, "nothing": 1}) == 2, "which loses nothing"
         assert await session.affected(update(probes).where(id == bindparam("b_id")), {"b_id": 2, "value": 2}) == 1
     assert await stored(one) == 7 + 2
 

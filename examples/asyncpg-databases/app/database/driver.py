@@ -44,6 +44,7 @@ async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:
     """Open a transaction that may write."""
+    connection.is_elsewhere = False
     try:
         await connection.execute(f"BEGIN ISOLATION LEVEL {isolation_level} READ WRITE; {connection.limits}")
     except asyncpg.FeatureNotSupportedError:  # a standby's answer to READ WRITE

@@ -75,10 +75,7 @@ class Engine:
         options: Any = getattr(query, "_execution_options", None)
         if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
             return await self.execute_by_connection(unit, query, values, send)
-        compiled, extracted, named, hit = query._compile_w_cache(
-            self.dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
-        )
-        _refuse_unknown(compiled, values)
+        compiled, extracted, named, hit = self._compile(query, values)
         if not _is_one_statement(compiled):
             return await self.execute_by_connection(unit, query, values, send)
         context = self.dialect.execution_ctx_cls._init_compiled(
@@ -109,19 +106,24 @@ class Engine:
         """By SQLAlchemy's Connection, with `options` of its; `values` may be a list of them."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
+        if values and isinstance(query, UpdateBase):
+            self._compile(query, values if isinstance(values, dict) else values[0])
         # Who calls says how the rows come, whatever the query's options say.
         options = {**options, "stream_results": False, "yield_per": None}
         execute = self.connection(unit, send).execute
         return await greenlet_spawn(execute, query, values, execution_options=options)
 
-
-def _refuse_unknown(compiled: Any, values: Values) -> None:
-    """SQLAlchemy leaves out what a statement has no place for. Decided once: what is compiled is so for these names."""
-    if values and (unknown := compiled.__dict__.get("unknown")) != ():
-        if unknown is None:
-            unknown = compiled.unknown = tuple(sorted(values.keys() - compiled.binds.keys()))
-        if unknown:
-            raise StatementRefused(f"The statement has no place for {', '.join(unknown)}: use its columns' own names")
+    def _compile(self, query: Any, values: Values) -> Any:
+        """Once for these names. Raises StatementRefused for one that names no column: SQLAlchemy leaves its value out."""
+        made = query._compile_w_cache(
+            self.dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
+        )
+        compiled = made[0]
+        if values and (compiled.isinsert or compiled.isupdate) and not hasattr(compiled, "knows_names"):
+            if unknown := ", ".join(sorted(values.keys() - compiled.binds.keys())):
+                raise StatementRefused(f"The statement has no place for {unknown}: use its columns' own names")
+            compiled.knows_names = True
+        return made
 
 
 def _is_one_statement(compiled: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from app.database import Database, Session, SessionClosed, metrics
+from app.database import Database, Session, SessionClosed, StatementRefused, metrics
 from tests.probes import probe, probes
 
 MakeDatabase = Callable[..., Database]
@@ -72,3 +72,12 @@ async def test_a_statement_without_rows_is_run_and_gives_none(probe_database: Ma
         await session.execute(insert(probes).values(probe(1)))
         assert [record async for record in session.iterate(update(probes).values(value=9))] == []
         assert await session.fetch_val(select(probes.c.value)) == 9
+
+
+async def test_a_name_without_a_column_is_refused_for_many_values_too(probe_database: MakeDatabase) -> None:
+    async with probe_database().transaction() as session:
+        with pytest.raises(StatementRefused, match="has no place for nmae: use"):
+            await session.execute_many(insert(probes), [probe(id) | {"nmae": "x"} for id in (1, 2)])
+        await session.execute_many(insert(probes), [probe(id) for id in (1, 2)])
+        await session.execute_many(insert(probes).execution_options(of_ours=1), [probe(id) for id in (3, 4)])
+        assert await session.fetch_val(select(func.count()).select_from(probes)) == 4

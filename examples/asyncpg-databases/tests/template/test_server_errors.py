@@ -7,7 +7,22 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
-from sqlalchemy import Interval, insert, literal, literal_column, select, text, type_coerce
+from sqlalchemy import (
+    Column,
+    Enum,
+    Integer,
+    Interval,
+    MetaData,
+    Table,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 
 from app.database import (
     CheckViolation,
@@ -312,3 +327,27 @@ async def test_many_rows_of_which_one_cannot_be_sent_are_none(probe_database: Ma
                 await ways.write_many(session, insert(probes), many)
     async with database.read() as session:
         assert await rows(session, select(probes.c.id)) == [(0,)]
+
+
+@pytest.mark.parametrize("way", ["SET LOCAL search_path TO {}", "SELECT set_config('search_path', '{}', true)"])
+async def test_each_tenant_has_a_schema_with_types_of_its_own(
+    probe_database: MakeDatabase, server: driver.RawConnection, way: str
+) -> None:
+    """By turns over one connection, and as the tables that have no schema are read in between."""
+    tenants = {"tenant_a": "x", "tenant_b": "y"}
+    for name, state in tenants.items():
+        await server.execute(f"""DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name};
+            CREATE TYPE {name}.state AS ENUM ('x', 'y'); CREATE TABLE {name}.works (id int, state {name}.state);
+            INSERT INTO {name}.works VALUES (1, '{state}')""")
+    works = Table("works", MetaData(), Column("id", Integer), Column("state", Enum("x", "y", name="state")))
+    database = probe_database(pool_size=1, max_overflow=0)
+    for name in [*tenants] * 2:
+        async with database.transaction() as session:
+            await run(session, text(way.format(name)))
+            assert await value(session, select(works.c.state)) == tenants[name]
+            assert await session.affected(update(works).values(state=tenants[name])) == 1
+            assert await value(session, text("SELECT state FROM works")) == tenants[name]
+        async with database.transaction() as session:
+            assert await value(session, select(func.count()).select_from(probes)) == 0
+    for name in tenants:
+        await server.execute(f"DROP SCHEMA {name} CASCADE")

@@ -220,9 +220,7 @@ async def test_an_error_that_ends_a_thread_or_cannot_be_raised_is_logged_without
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has hooks of its own
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     log_what_nobody_catches()
-    thread = threading.Thread(target=fail, name="reporting")
-    thread.start()
-    thread.join()
+    await asyncio.to_thread(start_and_join, threading.Thread(target=fail, name="reporting"))
     broken = Broken()
     del broken
     log_end(type(error), error, None)
@@ -232,3 +230,9 @@ async def test_an_error_that_ends_a_thread_or_cannot_be_raised_is_logged_without
     assert "The process ends by an error" in lines
     assert lines.count("Traceback") >= 3
     assert NAME not in lines
+
+
+def start_and_join(thread: threading.Thread) -> None:
+    """Which may block."""
+    thread.start()
+    thread.join()

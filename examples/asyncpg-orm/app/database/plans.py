@@ -18,11 +18,17 @@ _ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, a
 
 
 async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
-    """The plan that the connection has or makes, to be run at once, and its columns."""
+    """The plan that the connection has or makes, to be run at once, and its columns.
+
+    None is kept after a search path was set: the tables of another schema have types of their own, such as enums, and
+    the server refuses a plan whose result has changed. That costs a round trip for each statement.
+    """
+    elsewhere = connection.is_elsewhere
+    connection.is_elsewhere = elsewhere or _sets_path(statement)
     known: tuple[Any, Any] | None = connection.plans.get(statement)
-    if known is not None:
+    if known is not None and not elsewhere:
         return known
-    stays = len(statement) <= LONGEST
+    stays = len(statement) <= LONGEST and not elsewhere
     plan = await connection.plan(statement, stays)
     made = plan, columns_of(plan)
     if connection.keeps_plans and stays:
@@ -30,6 +36,12 @@ async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
             del connection.plans[next(iter(connection.plans))]
         connection.plans[statement] = made
     return made
+
+
+def _sets_path(statement: str) -> bool:
+    if "search_path" in statement or "SEARCH_PATH" in statement:
+        return True
+    return statement.startswith(("SET", "set")) and "ROLE" in statement[:20].upper().split()  # whose "$user" is in it
 
 
 def columns_of(plan: Any) -> Any:

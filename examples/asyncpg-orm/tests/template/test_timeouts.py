@@ -92,8 +92,8 @@ async def test_a_server_that_accepts_and_never_answers_is_gone_after_the_connect
 async def test_a_statement_that_its_client_gave_up_on_is_ended_on_the_server(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:
-    database = probe_database(transaction_timeout=0.2, statement_timeout=3600)
-    async with database.transaction() as session:
+    patient, database = probe_database(), probe_database(transaction_timeout=1, statement_timeout=3600)
+    async with patient.transaction() as session:
         await run(session, insert(probes).values(probe(1)))
     with pytest.raises(TransactionTimeout):
         async with database.transaction() as session:
@@ -102,12 +102,12 @@ async def test_a_statement_that_its_client_gave_up_on_is_ended_on_the_server(
     async with asyncio.timeout(10):
         while await facts.running(server, facts.LONG_QUERY[:40]):
             await asyncio.sleep(0.01)
-    async with database.transaction() as session:  # its locks went with it
+    async with patient.transaction() as session:  # its locks went with it
         await run(session, select(probes).with_for_update())
 
 
 async def test_what_cannot_be_ended_in_time_stands_in_the_way_of_nothing_else(probe_database: MakeDatabase) -> None:
-    connector = probe_database(connect_timeout=1)._primary.pool._connector
+    connector = probe_database(connect_timeout=3)._primary.pool._connector
     used: list[driver.RawConnection] = []
 
     async def gets_no_answer(raw: driver.RawConnection) -> None:
@@ -121,6 +121,6 @@ async def test_what_cannot_be_ended_in_time_stands_in_the_way_of_nothing_else(pr
     async def is_answered(raw: driver.RawConnection) -> None:
         used.append(raw)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await asyncio.gather(*map(connector._end, (gets_no_answer, fails, is_answered)))
     assert [driver.is_closed(raw) for raw in used] == [True, True, True]
