@@ -71,9 +71,6 @@ async def test_a_schema_of_the_connection_is_that_of_all_statements(
         assert [row[0] for row in await session.fetch_all(name)] == ["tenant"]
         assert await session.fetch_val(name.where(probes.c.id == bindparam("id")), {"id": 1}) == "tenant"
         assert await session.affected(update(probes), {"value": 7}) == 1
-        bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
-        with pytest.raises(StatementRefused, match="without the connection's schema_translate_map"):
-            await bulk.bulk_insert(session, probes, [probe(2)])
     async with database.read() as session:
         both = [await value(session, select(table.c.value)) for table in (probes, other)]
     assert both == [probe(1)["value"], 7]
@@ -81,3 +78,11 @@ async def test_a_schema_of_the_connection_is_that_of_all_statements(
         await connection.run_sync(other.metadata.drop_all)
         await connection.execute(DropSchema("tenant", cascade=facts.SCHEMAS_CASCADE))
     await engine.dispose()
+
+
+async def test_bulk_refuses_options_that_it_would_not_follow(probe_database: MakeDatabase) -> None:
+    bulk = pytest.importorskip("app.database.bulk", reason="it was deleted: docs/bulk.md")
+    async with probe_database().transaction() as session:
+        await session.connection(execution_options={"schema_translate_map": {None: "tenant"}})
+        with pytest.raises(StatementRefused, match="without the connection's schema_translate_map"):
+            await bulk.bulk_insert(session, probes, [probe(2)])
