@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 import uvicorn
+from pythonjsonlogger.core import RESERVED_ATTRS
 from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
@@ -24,6 +25,17 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+# What a supervisor says, and a worker until the service's handler is there (app/logs.py). That one takes seconds to
+# import, in which a worker would not answer its supervisor, which kills it after five.
+JSON_LINES: dict[str, Any] = {
+    "()": "pythonjsonlogger.json.JsonFormatter",
+    "fmt": "%(levelname)s %(name)s %(message)s",
+    "rename_fields": {"levelname": "level"},
+    "timestamp": "time",
+    "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+}
+
+
 class Supervisor(Multiprocess):
     def run(self) -> None:
         os.environ["WEB_CONCURRENCY"] = str(self.config.workers)  # for the workers' settings, if it was an option
@@ -33,8 +45,8 @@ class Supervisor(Multiprocess):
 
 
 def main() -> None:
-    # What a supervisor says, and each worker until the service's own handler is there.
-    LOGGING_CONFIG["formatters"]["default"] = {"()": "app.logs.formatter"}
+    if not sys.stderr.isatty():
+        LOGGING_CONFIG["formatters"]["default"] = JSON_LINES
     # It has no option for that, nor a status: https://github.com/Kludex/uvicorn/pull/3001
     import_module("uvicorn.main").Multiprocess = Supervisor  # type: ignore[attr-defined]
     uvicorn.main.main(prog_name="python -m app", default_map=DEFAULTS)

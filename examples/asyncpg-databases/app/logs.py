@@ -45,15 +45,6 @@ class PlainLines(logging.Formatter):
         return traceback_of(ei[1])
 
 
-def formatter() -> logging.Formatter:
-    """For what goes to standard error."""
-    if sys.stderr.isatty():
-        return PlainLines("%(levelname)-8s %(name)s  %(message)s  [%(request_id)s]", defaults={"request_id": None})
-    fields = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s"
-    names = {"levelname": "level", "asctime": "time"}
-    return JsonLines(fields, rename_fields=names, reserved_attrs=[*RESERVED_ATTRS, "color_message"])  # the server's
-
-
 def configure_logging() -> None:
     """Give the root logger our handler, once, and let the server's own loggers use it."""
     root = logging.getLogger()
@@ -61,7 +52,14 @@ def configure_logging() -> None:
         return
     handler = logging.StreamHandler()
     handler.addFilter(RequestIdFilter())
-    handler.setFormatter(formatter())
+    fields = "%(asctime)s %(levelname)s %(name)s %(message)s %(request_id)s %(trace_id)s"
+    if sys.stderr.isatty():
+        handler.setFormatter(PlainLines("%(levelname)-8s %(name)s  %(message)s  [%(request_id)s]"))
+    else:
+        names = {"levelname": "level", "asctime": "time"}
+        handler.setFormatter(
+            JsonLines(fields, rename_fields=names, reserved_attrs=[*RESERVED_ATTRS, "color_message"])  # the server's
+        )
     capture_warnings()
     log_what_nobody_catches()
     root.addHandler(handler)

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import os
 import re
 import shutil
@@ -78,6 +79,8 @@ def test_a_failed_start_ends_with_a_status_that_says_so(workers: str, tmp_path: 
         assert "DATABASE_URL is not set" in process.output
         assert "Traceback" not in process.output
         assert process.has_left_nothing()
+        lines = [json.loads(line) for line in process.output.splitlines()]
+    assert {"time", "level", "name", "message"} <= set.intersection(*map(set, lines)), "the server's lines too"
 
 
 def test_a_number_of_workers_that_cannot_be_used_is_refused_with_one_sentence(tmp_path: Path) -> None:
