@@ -114,7 +114,7 @@ class Engine:
         return await greenlet_spawn(execute, query, values, execution_options=options)
 
     def _compile(self, query: Any, values: Values) -> Any:
-        """Once for these names. Raises StatementRefused for one that names no column: SQLAlchemy leaves its value out."""
+        """Once for these names. Raises StatementRefused for one of no column: SQLAlchemy leaves its value out."""
         made = query._compile_w_cache(
             self.dialect, compiled_cache=self._compiled, column_keys=sorted(values or ()), linting=WARN_LINTING
         )
