@@ -45,9 +45,9 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
     said: Any = error.detail  # FastAPI takes any JSON; RFC 9457 has a text, and members beside it
     if isinstance(said, Mapping):
-        members = {f"{name}": value for name, value in said.items() if name not in RESERVED}
-        text = said.get("detail") if isinstance(said.get("detail"), str) else None
-        return problem(error.status_code, detail=text, headers=headers, **members)
+        members = {str(name): value for name, value in said.items() if name not in RESERVED}
+        text = said.get("detail")
+        return problem(error.status_code, detail=text if isinstance(text, str) else None, headers=headers, **members)
     if not isinstance(said, str):
         return problem(error.status_code, headers=headers, details=said)
     return problem(error.status_code, detail=None if said == phrase(error.status_code) else said, headers=headers)

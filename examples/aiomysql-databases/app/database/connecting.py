@@ -122,9 +122,8 @@ def left_behind(connection: RawConnection) -> LeftBehind | None:
     server's own: by way of a proxy the other connection may be to another one, where it is somebody else's.
     """
     waits = connection._reader is not None and connection._reader._waiter is not None  # another task, for the reply
-    if connection.server is None or not (
-        waits or connection._close_reason
-    ):  # set where a reply was not read to its end
+    unread = connection._close_reason  # which is set where a reply was not read to its end
+    if connection.server is None or not (waits or unread):
         return None
     return partial(_end_session, connection.server, connection.opened, int(connection.thread_id()))
 
