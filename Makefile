@@ -1,6 +1,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo update-demo test check examples bench bench-bulk faults scale mutation
 
+# Images set it, and then each of hundreds of processes compiles all of its libraries anew, which takes seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 driver ?= asyncpg
 access ?= orm
 uv := uv run

@@ -35,7 +35,8 @@ def combination_id(combination: dict[str, str]) -> str:
     return f"{combination['driver']}-{combination['access']}"
 
 
-FOREIGN = ("GIT_", "COPIER_", "DATABASE_", "VIRTUAL_ENV", "WEB_CONCURRENCY", "PYTHONPATH", "UV_PROJECT")
+SLOW = "PYTHONDONTWRITEBYTECODE"  # see the Makefile
+FOREIGN = ("GIT_", "COPIER_", "DATABASE_", "VIRTUAL_ENV", "WEB_CONCURRENCY", "PYTHONPATH", "UV_PROJECT", SLOW)
 for variable in [name for name in os.environ if name.startswith(FOREIGN)]:
     del os.environ[variable]
 os.environ["COPIER_SETTINGS_PATH"] = str(ROOT / "tests" / "copier-settings.yml")

@@ -1,26 +1,17 @@
 """A server and a replica that follows it by the server's own replication, for services under test."""
 
-import os
-import shlex
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from services import Service, database_url
+from services import Service, database_url, with_server_options
 
-# It keeps a binary log, with GTIDs, as the service's own private server does not.
-LOGGING_SERVER = """#!/bin/sh
-case " $* " in *" --port="*)
-    exec {binary} "$@" --log-bin=binlog --server-id={number} \\
-        --loose-gtid-mode=ON --loose-enforce-gtid-consistency=ON ;;
-esac
-exec {binary} "$@"
-"""
+# A binary log with GTIDs, which the service's own private server does not keep.
+LOGGING = ("--log-bin=binlog", "--loose-gtid-mode=ON", "--loose-enforce-gtid-consistency=ON")
 
 
 @dataclass
@@ -81,7 +72,10 @@ def _streaming(service: Service, folder: Path, stack: ExitStack) -> Replicated:
 
 def _by_binary_log(service: Service, folder: Path, stack: ExitStack) -> Replicated:
     """The replica is one before there is anything to follow, so nothing has to be copied."""
-    logging_ones = [_logging(service, folder / f"server-{number}", number) for number in (1, 2)]
+    logging_ones = [
+        with_server_options(service, folder / f"server-{number}", *LOGGING, f"--server-id={number}")
+        for number in (1, 2)
+    ]
     primary = stack.enter_context(logging_ones[0].dev_server(folder / "one"))
     running = ExitStack()
     replica = running.enter_context(logging_ones[1].dev_server(folder / "two"))
@@ -95,14 +89,3 @@ def _by_binary_log(service: Service, folder: Path, stack: ExitStack) -> Replicat
     service.administer(replica, follow, "START REPLICA")
     migrate(service, primary)
     return Replicated(service, folder, primary, replica, "STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD", running)
-
-
-def _logging(service: Service, script: Path, number: int) -> Service:
-    """The service with a server of its own to start: MYSQLD, or else MariaDB."""
-    given = service.environment["MYSQLD"]
-    path = os.pathsep.join([os.environ["PATH"], "/usr/local/sbin", "/usr/sbin"])
-    binary = shutil.which(given or "mariadbd", path=path)
-    assert binary, "no server to start"
-    script.write_text(LOGGING_SERVER.format(binary=shlex.quote(binary), number=number))
-    script.chmod(0o755)
-    return replace(service, environment={**service.environment, "MYSQLD": str(script)})

@@ -7,6 +7,7 @@ command printed. Whatever is started here is stopped on the way out, also after 
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -254,6 +255,24 @@ def _is_live(client: httpx.Client) -> bool:
         return client.get("/health/live").status_code == 200
     except httpx.TransportError:
         return False
+
+
+# Its own answers to --version and --initialize need none of them.
+SERVER_WITH_OPTIONS = """#!/bin/sh
+case " $* " in *" --port="*) set -- "$@" {options} ;; esac
+exec {binary} "$@"
+"""
+
+
+def with_server_options(service: Service, script: Path, *options: str) -> Service:
+    """The service with MYSQLD, or else MariaDB, as the server that its `dev` package starts, with these options."""
+    path = os.pathsep.join([os.environ["PATH"], "/usr/local/sbin", "/usr/sbin"])
+    binary = shutil.which(service.environment["MYSQLD"] or "mariadbd", path=path)
+    assert binary, "no server to start"
+    words = SERVER_WITH_OPTIONS.format(binary=shlex.quote(str(Path(binary).absolute())), options=shlex.join(options))
+    script.write_text(words)
+    script.chmod(0o755)
+    return replace(service, environment={**service.environment, "MYSQLD": str(script)})
 
 
 def database_url(server_url: str, name: str = NAME) -> str:
