@@ -36,7 +36,7 @@ def own_tests(service: Service, server: str, package: Unpacked, access: str) -> 
     follows = tuple(map(int, version.split(".")[:2])) >= (1, 24)  # by default
     with pgbouncer(server, package.program(PROGRAM)) as pooled:
         try:
-            command = ("uv", "run", "pytest", "-q", "-rs", "-o", "faulthandler_timeout=60")
+            command = ("uv", "run", "pytest", "-n", "4", "-q", "-rs", "-o", "faulthandler_timeout=60")
             printed = service.run(*command, timeout=900, DATABASE_URL=database_url(pooled))
         except CommandFailed as failure:
             row.failed = str(failure)
