@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from app.database import dialect, errors, pooler, unreadable
+from app.database import codecs, dialect, errors, pooler
 from app.database.connecting import LeftBehind as LeftBehind
 from app.database.connecting import RawConnection as RawConnection
 from app.database.connecting import close as close
@@ -37,7 +37,7 @@ async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
     adapter = SimpleNamespace(_connection=connection)
     await sqlalchemy_dialect.setup_asyncpg_json_codec(adapter)
     await sqlalchemy_dialect.setup_asyncpg_jsonb_codec(adapter)
-    await unreadable.setup_interval_codec(connection)
+    await codecs.set_up(connection)
     if connection.pooled:
         connection.keeps_plans = await pooler.keeps_plans(connection)
 

@@ -7,7 +7,19 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, MetaData, String, Table, func, insert, select, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.orm import registry
 
 from app.database import (
@@ -22,6 +34,7 @@ from app.database import (
     Session,
     SessionClosed,
     UniqueViolation,
+    UtcDateTime,
     driver,
 )
 from app.database.bulk import bulk_insert, bulk_update, upsert
@@ -202,6 +215,37 @@ async def test_an_error_of_the_callers_own_rows_is_theirs_and_nothing_is_inserte
             await bulk_insert(session, probes, failing())
         await bulk_insert(session, probes, [probe(1)])
     assert await count(database) == 1
+
+
+class Even(TypeDecorator[int]):
+    """A type of a team's, which refuses values."""
+
+    impl, cache_ok = Integer, True
+
+    def process_bind_param(self, value: int | None, dialect: object) -> int | None:
+        if value is not None and value % 2:
+            raise ArithmeticError("odd")
+        return value
+
+
+async def test_what_a_type_refuses_is_the_error_of_its_row(probe_database: MakeDatabase) -> None:
+    names = Column("id", BigInteger), Column("name", String), Column("at", UtcDateTime), Column("value", Even)
+    table = Table("probes", MetaData(), *names)
+    given: list[dict[str, Any]] = [
+        {"id": id, "name": f"probe {id}", "at": None, "value": 2 * id} for id in range(BATCH + 3)
+    ]
+    database = probe_database()
+    async with database.transaction() as session:
+        odd = [*given[:-1], {**given[-1], "value": 7}]
+        with pytest.raises(ArithmeticError) as team:
+            await bulk_insert(session, table, odd)
+        assert team.value.__notes__ == [f"of row {BATCH + 2}"]
+        early = [*given[:-1], {**given[-1], "at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))}]
+        with pytest.raises(InvalidValue) as ours:
+            await bulk_insert(session, table, early)
+        assert ours.value.row == BATCH + 2
+        assert await bulk_insert(session, table, given) == len(given)
+    assert await count(database) == len(given)
 
 
 async def test_an_exception_in_the_unit_of_work_takes_the_bulk_with_it(probe_database: MakeDatabase) -> None:

@@ -205,6 +205,45 @@ async def test_surplus_connections_stay_while_they_are_needed_and_close_when_the
     assert database.status().open == 4
 
 
+async def test_a_connection_that_is_asked_for_again_stays_with_those_that_are_not_idle_for_long(
+    probe_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SURPLUS_AFTER", 0.3)
+    database = probe_database(pool_size=1, max_overflow=1)
+
+    async def two() -> None:
+        async with database.read() as session, asyncio.TaskGroup() as tasks:
+            await value(session, select(1))
+            tasks.create_task(one())
+
+    async def one() -> None:
+        async with database.read() as session:
+            await value(session, select(1))
+
+    async with asyncio.timeout(20):
+        for _ in range(10):
+            await two()
+            await asyncio.sleep(0.1)
+            assert database.status().open == 2
+        while database.status().open > 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_has_come_to_its_age_is_closed_when_it_comes_back(
+    probe_database: MakeDatabase,
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0, pool_recycle=1000)
+    async with database.read() as session:
+        await value(session, select(1))
+        held = session._unit._seat.connection
+        assert held is not None
+        held.expires = 0
+    assert (database.status().open, database.status().idle, database.status().in_use) == (0, 0, 0)
+    async with database.read() as session:
+        await value(session, select(1))
+        assert session._unit._seat.connection is not held
+
+
 @pytest.mark.usefixtures("no_pooler")  # which does not close its client's
 async def test_a_connection_that_the_server_closed_is_not_counted_any_more(
     probe_database: MakeDatabase, server: driver.RawConnection

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import CITEXT, JSONB
 from sqlalchemy.types import TypeEngine
 
-from app.database import CheckViolation, Database, StatementRefused, driver
+from app.database import CheckViolation, Database, InvalidValue, StatementRefused, driver
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.settings import Settings
 from tests import facts
@@ -146,6 +146,19 @@ async def test_a_value_of_a_wrong_type_is_a_bug_and_no_value_of_the_clients(prob
         with pytest.raises(Exception) as caught:  # noqa: PT011  # of this class and no other
             await bulk_insert(session, probes, [probe(1), probe(2, name=5)])
         assert getattr(caught.value, "status", None) == 500
+
+
+async def test_keys_that_only_the_server_takes_for_the_same_are_the_same(
+    probe_database: MakeDatabase, made: driver.RawConnection
+) -> None:
+    await made.execute("CREATE TABLE bulk_things (id int PRIMARY KEY, name char(9) UNIQUE, live int)")
+    given = [{"id": id, "name": name, "live": id} for id, name in enumerate(["a", "b", "c", "b "])]
+    async with probe_database().transaction() as session:
+        assert await upsert(session, things, given, conflict="name", update="live") == Upserted(3, 1, 0)
+        assert await rows(session, select(things.c.id, things.c.live).order_by(things.c.id)) == [(0, 0), (1, 3), (2, 2)]
+        with pytest.raises(InvalidValue) as doubled:
+            await bulk_update(session, things, [{"name": "a", "live": 7}, {"name": "a ", "live": 8}], key="name")
+        assert doubled.value.row == 1
 
 
 # Values of a type that the server takes for the same although they are not stored as the same.

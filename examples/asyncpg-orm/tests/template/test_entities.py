@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import String, delete, func, insert, select
+from sqlalchemy import String, delete, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation
@@ -108,6 +108,33 @@ async def test_a_flush_that_failed_in_a_savepoint_leaves_the_rest_of_the_unit(pr
     async with database.read() as session:
         ids = select(Entity.id).order_by(Entity.id)
         assert [row["id"] for row in await session.fetch_all(ids)] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("entities")
+@pytest.mark.parametrize("way", ["fetch_all", "fetch_one", "fetch_val", "affected"])
+async def test_what_was_added_changed_or_deleted_is_stored_before_what_goes_beside_the_entities(
+    probe_database: MakeDatabase, way: str
+) -> None:
+    async def names(session: Session) -> object:
+        query = select(Entity.name).order_by(Entity.id)
+        if way == "affected":
+            return await session.affected(update(Entity).values(name=Entity.name))
+        found = await getattr(session, way)(query)
+        return found if way == "fetch_val" else found["name"] if way == "fetch_one" else [row["name"] for row in found]
+
+    def seen(*stored: str) -> object:
+        if way == "affected":
+            return len(stored)
+        return list(stored) if way == "fetch_all" else stored[0]
+
+    async with probe_database().transaction() as session:
+        one, two = Entity(id=1, name="one"), Entity(id=2, name="two")
+        session.add_all([one, two])
+        assert await names(session) == seen("one", "two")
+        one.name = "first"
+        assert await names(session) == seen("first", "two")
+        await session.delete(two)
+        assert await names(session) == seen("first")
 
 
 @pytest.mark.parametrize("way", ["affected", "fetch_all", "bulk"])
