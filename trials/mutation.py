@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from queue import Queue
@@ -49,6 +50,7 @@ PYTEST = (
     *("-q", "-x", "-n", "0", "-p", "no:cacheprovider", "--assert=plain", "--no-cov"),
     *("-o", f"faulthandler_timeout={HANG}", "-o", "faulthandler_exit_on_timeout=true"),
 )
+WORD = re.compile(r"\w{4,}")
 DURATION = re.compile(r"^(\d+\.\d+)s (?:call|setup|teardown) +(\S.*)$", re.MULTILINE)
 HEAD = """\
 # Faults that the tests notice
@@ -118,20 +120,32 @@ class Subject:
             self.breadth.update(test for tests in self.reached[module].values() for test in tests)
 
     def tests_of(self, module: str, mutant: Mutant) -> list[str]:
-        """Those that reach its line, or for what runs at import its module; one of each function first."""
+        """Those that reach its line, one of each function first; for what runs at import those that speak of it."""
         lines = self.reached.get(module, {})
         line = max((known for known in lines if known <= mutant.line), default=0)  # of several, the first is recorded
-        tests = lines.get(line) or set().union(*lines.values())
+        tests = lines.get(line) or set(self.seconds)
+        words = set() if lines.get(line) else _words(module, mutant)
         functions: Counter[str] = Counter()
-        ranked: list[tuple[int, str]] = []
+        ranked: list[tuple[int, int, str]] = []
         for test in sorted(tests, key=lambda test: (self.breadth[test], test)):
-            ranked.append((functions[of := test.partition("[")[0]], test))
+            said = -len(words & self._said(test.partition("::")[0]))
+            ranked.append((said, functions[of := test.partition("[")[0]], test))
             functions[of] += 1
-        ranked.sort(key=lambda one: one[0])
-        until = accumulate(self.seconds[test] + 0.01 for _, test in ranked)
+        ranked.sort(key=lambda one: one[:2])
+        until = accumulate(self.seconds[test] + 0.01 for *_, test in ranked)
         return [
-            test for (_, test), seconds in zip(ranked, until, strict=True) if seconds < SECONDS or test == ranked[0][1]
+            test for (*_, test), seconds in zip(ranked, until, strict=True) if seconds < SECONDS or test == ranked[0][2]
         ]
+
+    @cache  # noqa: B019  # there are two of them, for as long as the process
+    def _said(self, file: str) -> set[str]:
+        return set(WORD.findall((self.service.path / file).read_text("utf-8")))
+
+
+def _words(module: str, mutant: Mutant) -> set[str]:
+    """By which a test may speak of a line of a module: its own, and the names of what it stands in."""
+    line = mutant.source.splitlines()[mutant.line - 1].decode()
+    return {*WORD.findall(line), *mutant.function.split("."), Path(module).stem}
 
 
 class Copy:
