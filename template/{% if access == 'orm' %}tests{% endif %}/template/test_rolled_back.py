@@ -7,7 +7,16 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.sql import ClauseElement
 
-from app.database import Database, DatabaseError, Deadlock, LockTimeout, StatementTimeout, TransactionAborted, driver
+from app.database import (
+    Database,
+    DatabaseError,
+    Deadlock,
+    LockTimeout,
+    ServerGone,
+    StatementTimeout,
+    TransactionAborted,
+    driver,
+)
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import run, value
@@ -36,6 +45,22 @@ async def test_after_an_error_the_unit_begins_anew(
         await run(session, insert(probes).values(probe(4)))
     await driver.rollback(server)
     assert await stored(locked) == {1: 0, 4: 0}
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_after_the_connection_was_lost_the_unit_does_not_begin_anew(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    with pytest.raises(TransactionAborted):
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(1)))
+            await facts.kill(server, await value(session, text(facts.SESSION_ID)))
+            with pytest.raises(ServerGone):
+                await value(session, text("SELECT 1"))
+            await session.rollback()
+            await run(session, insert(probes).values(probe(2)))
+    assert await stored(database) == {}
 
 
 async def test_after_a_deadlock_the_unit_begins_anew(probe_database: MakeDatabase) -> None:
