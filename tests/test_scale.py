@@ -1,14 +1,22 @@
-"""`make scale`: its page is what it measured, and it knows a mirror of Debian in both forms that apt has for one.
+"""`make scale`: its page is what it measured, each cluster has a profile of compose, and it knows a mirror of Debian in
+both forms that apt has for one.
 
 The clusters themselves are not part of the tests: `make scale` runs them.
 """
 
 import json
+import subprocess
+import sys
 
 import pytest
+import yaml
+from harness import ROOT
 from packages import MIRROR
+from scale.__main__ import CLUSTERS
 from scale.page import PAGE, RESULTS, page
 from scale.rows import Row
+
+TRIALS = ROOT / "trials"
 
 
 def measured() -> list[Row]:
@@ -24,6 +32,18 @@ def test_the_page_is_made_of_what_was_measured() -> None:
 
 def test_the_page_shows_nothing_that_is_not_as_promised() -> None:
     assert [row.failed for row in measured() if row.failed] == []
+
+
+def test_each_cluster_has_a_profile_of_compose_that_runs_it() -> None:
+    checking = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"]
+    for command in (checking, ["hadolint", "--no-color", "Dockerfile"]):
+        done = subprocess.run(command, cwd=TRIALS, text=True, capture_output=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    services = yaml.safe_load((TRIALS / "compose.yaml").read_text("utf-8"))["services"]
+    assert services.keys() == CLUSTERS.keys()
+    for name, service in services.items():
+        assert (service["profiles"], service["command"]) == ([name], ["make", "scale", f"only={name}"])
+        assert (TRIALS / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
 @pytest.mark.parametrize(
