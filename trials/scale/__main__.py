@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from packages import PackagesMissing
 from services import CommandFailed
 
-from scale import galera, group_replication, patroni, pgbouncer, processes
+from scale import galera, group_replication, patroni, pgbouncer, processes, replica
 from scale.page import PAGE, RESULTS, page, table
 from scale.rows import Env, Row, environment
 
@@ -26,6 +26,7 @@ Cluster = Callable[[Env], list[Row]]
 CLUSTERS: dict[str, Cluster] = {
     "pgbouncer": pgbouncer.run,
     "patroni": patroni.run,
+    "replica": replica.run,
     "processes": processes.run,
     "galera": galera.run,
     "group_replication": group_replication.run,
