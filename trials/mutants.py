@@ -15,7 +15,7 @@ COMPARED = {
 }
 COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 SENTENCE = re.compile(r"[A-Za-z][a-z,']* [a-z]")  # words for people; a text of SQL begins in capitals
-LEFT_ALONE = ("logger.", "Counter", "Histogram", "TypeVar", "Literal", "Protocol", "TypeAlias")
+LEFT_ALONE = ("logger.", "ContextVar", "Counter", "Histogram", "TypeVar", "Literal", "Protocol", "TypeAlias")
 
 Place = ast.expr | ast.stmt
 

@@ -123,18 +123,19 @@ class Subject:
         """Those that reach its line, one of each function first; for what runs at import those that speak of it."""
         lines = self.reached.get(module, {})
         line = max((known for known in lines if known <= mutant.line), default=0)  # of several, the first is recorded
+        reached = set().union(*lines.values())  # of the module
         tests = lines.get(line) or set(self.seconds)
         words = set() if lines.get(line) else _words(module, mutant)
         functions: Counter[str] = Counter()
-        ranked: list[tuple[int, int, str]] = []
+        ranked: list[tuple[bool, int, int, str]] = []
         for test in sorted(tests, key=lambda test: (self.breadth[test], test)):
             said = -len(words & self._said(test.partition("::")[0]))
-            ranked.append((said, functions[of := test.partition("[")[0]], test))
+            ranked.append((test not in reached, said, functions[of := test.partition("[")[0]], test))
             functions[of] += 1
-        ranked.sort(key=lambda one: one[:2])
+        ranked.sort(key=lambda one: one[:3])
         until = accumulate(self.seconds[test] + 0.01 for *_, test in ranked)
         return [
-            test for (*_, test), seconds in zip(ranked, until, strict=True) if seconds < SECONDS or test == ranked[0][2]
+            test for (*_, test), seconds in zip(ranked, until, strict=True) if seconds < SECONDS or test == ranked[0][3]
         ]
 
     @cache  # noqa: B019  # there are two of them, for as long as the process
