@@ -47,6 +47,27 @@ async def test_after_an_error_the_unit_begins_anew(
     assert await stored(locked) == {1: 0, 4: 0}
 
 
+async def test_rollback_ends_the_savepoints_too_so_another_task_may_have_one(probe_database: MakeDatabase) -> None:
+    inside, may_end = asyncio.Event(), asyncio.Event()
+    database = probe_database()
+    async with database.transaction() as session:
+
+        async def other() -> None:
+            async with session.begin_nested():
+                inside.set()
+                await may_end.wait()
+                await run(session, insert(probes).values(probe(1)))
+
+        await session.begin_nested()
+        await session.rollback()
+        task = asyncio.create_task(other())
+        await inside.wait()
+        await run(session, insert(probes).values(probe(2)))
+        may_end.set()
+        await task
+    assert await stored(database) == {1: 0, 2: 0}
+
+
 @pytest.mark.usefixtures("no_pooler")
 async def test_after_the_connection_was_lost_the_unit_does_not_begin_anew(
     probe_database: MakeDatabase, server: driver.RawConnection

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from sqlalchemy import insert, literal, select, text
 
-from app.database import Database, PoolTimeout, UniqueViolation
+from app.database import Database, Deadlock, PoolTimeout, Session, UniqueViolation
 from app.database.tracing import spans_of
 from app.settings import Settings
 from tests.probes import probe, probes
@@ -68,6 +68,19 @@ async def test_a_read_has_no_transaction_and_a_savepoint_is_a_statement(told: To
         await value(session, ONE)
     names = [name.split()[0] for name in told.inside("transaction")]
     assert names == ["wait", "BEGIN", "SAVEPOINT", "SELECT", "RELEASE", "COMMIT"]
+
+
+async def test_each_attempt_is_a_unit_with_its_number(told: Told, probe_database: Databases) -> None:
+    left: list[Exception] = [Deadlock()]
+
+    async def work(session: Session) -> None:
+        await value(session, ONE)
+        if left:
+            raise left.pop()
+
+    await probe_database().run_transaction(work)
+    units = [span.attributes for span in told.spans if span.name == "transaction" and span.attributes]
+    assert [unit["app.unit.attempt"] for unit in units] == [1, 2]
 
 
 async def test_what_is_not_asked_or_not_sampled_has_no_span(told: Told, probe_database: Databases) -> None:

@@ -242,6 +242,9 @@ async def test_a_connection_that_has_come_to_its_age_is_closed_when_it_comes_bac
     async with database.read() as session:
         await value(session, select(1))
         assert session._unit._seat.connection is not held
+    async with asyncio.timeout(10):
+        while database._primary.pool._connector._ending:  # nothing is kept of what has been closed
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("no_pooler")  # which does not close its client's

@@ -7,7 +7,16 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.sql import ClauseElement
 
-from app.database import Database, DatabaseError, Deadlock, LockTimeout, StatementTimeout, TransactionAborted, driver
+from app.database import (
+    Database,
+    DatabaseError,
+    Deadlock,
+    LockTimeout,
+    ServerGone,
+    StatementTimeout,
+    TransactionAborted,
+    driver,
+)
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import run, value
@@ -36,6 +45,43 @@ async def test_after_an_error_the_unit_begins_anew(
         await run(session, insert(probes).values(probe(4)))
     await driver.rollback(server)
     assert await stored(locked) == {1: 0, 4: 0}
+
+
+async def test_rollback_ends_the_savepoints_too_so_another_task_may_have_one(probe_database: MakeDatabase) -> None:
+    inside, may_end = asyncio.Event(), asyncio.Event()
+    database = probe_database()
+    async with database.transaction() as session:
+
+        async def other() -> None:
+            async with session.begin_nested():
+                inside.set()
+                await may_end.wait()
+                await run(session, insert(probes).values(probe(1)))
+
+        await session.begin_nested()
+        await session.rollback()
+        task = asyncio.create_task(other())
+        await inside.wait()
+        await run(session, insert(probes).values(probe(2)))
+        may_end.set()
+        await task
+    assert await stored(database) == {1: 0, 2: 0}
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_after_the_connection_was_lost_the_unit_does_not_begin_anew(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    with pytest.raises(TransactionAborted):
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(1)))
+            await facts.kill(server, await value(session, text(facts.SESSION_ID)))
+            with pytest.raises(ServerGone):
+                await value(session, text("SELECT 1"))
+            await session.rollback()
+            await run(session, insert(probes).values(probe(2)))
+    assert await stored(database) == {}
 
 
 async def test_after_a_deadlock_the_unit_begins_anew(probe_database: MakeDatabase) -> None:

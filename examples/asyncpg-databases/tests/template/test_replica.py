@@ -12,8 +12,20 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
-from app.database import Database, PoolTimeout, ServerGone, Session, Unavailable, driver
+from app.database import (
+    Database,
+    DatabaseError,
+    PoolTimeout,
+    SerializationFailure,
+    ServerGone,
+    Session,
+    StatementTimeout,
+    Unavailable,
+    UnreadableValue,
+    driver,
+)
 from app.database.replication import Positions
+from app.database.route import Route
 from app.main import create_app
 from app.replica import LAGS_AFTER, Replica, ReplicaLags, SharedProbe, lag
 from app.settings import Settings
@@ -301,6 +313,32 @@ async def test_the_first_read_of_all_is_done_by_the_primary_too(
     database = probe_database(replica_url=closed, replica_fallback=True)
     for _ in range(2):
         assert await reads_from(database) == "primary"
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on"),
+    [
+        (ServerGone(), True),
+        (Unavailable(), True),
+        (SerializationFailure(), True),  # a standby's answer to a read that is in the way of what it replays
+        (PoolTimeout(), False),
+        (StatementTimeout(), False),
+        (UnreadableValue(), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_what_another_server_may_do_better_is_what_this_one_did_not_serve(
+    probe_database: MakeDatabase, error: DatabaseError, goes_on: bool
+) -> None:
+    pool, spare = (probe_database()._primary.pool for _ in range(2))
+    route = Route(pool, spare)
+    found = route.around(pool, error)
+    assert (found is not None and found.pool is spare) is goes_on
+    assert route.around(spare, error) is None
+    assert Route(pool).around(pool, error) is None
+    if isinstance(error, PoolTimeout):  # while it was opened: it is the server that did not answer
+        error.__cause__ = TimeoutError()
+        assert route.around(pool, error) is not None
 
 
 async def test_a_full_pool_is_no_reason_to_read_elsewhere(

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
 
 from app.database import Database, ReadOnlySession, Session, StatementRefused, TransactionAborted, driver, running
-from app.database.statements import described, kind_of
+from app.database.statements import described, kind_of, refuse_write
 from tests.probes import probe, probes
 from tests.statements import run, savepoint, value
 from tests.template import texts
@@ -128,8 +128,11 @@ async def test_savepoints_by_text_are_as_good_as_others(one: Database) -> None:
 
 
 @pytest.mark.parametrize("statement", texts.STAYING)
-def test_what_stays_with_the_session_is_known(statement: str) -> None:
-    assert kind_of(statement).stays
+def test_what_stays_with_the_session_is_known_and_no_part_of_a_read_session(statement: str) -> None:
+    kind = kind_of(statement)
+    assert kind.stays
+    with pytest.raises(StatementRefused if kind.reads else ReadOnlySession):
+        refuse_write(kind, by_cursor=False)
 
 
 @pytest.mark.parametrize("statement", texts.NOT_STAYING)
