@@ -42,5 +42,5 @@ faults: ## Do to every combination what breaks databases and networks, 15 minute
 scale: ## Run services on clusters that this starts: poolers, failovers, replicas, 20 minutes: make scale [only=patroni]
 	@scripts/with-tools mariadbd -- $(uv) python trials/scale/__main__.py $(if $(only),--only $(only))
 
-mutation: ## Put faults into the data layer and see which ones no test notices: make mutation [each=5] [survivors=1]
+mutation: ## Put faults into the data layer and see which ones no test notices, 20 minutes: make mutation [each=5] [survivors=1]
 	@scripts/with-tools mariadbd -- nice -n 10 $(uv) python trials/mutation.py $(if $(each),--each '$(each)') $(if $(survivors),--survivors)

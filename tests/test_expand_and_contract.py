@@ -130,7 +130,7 @@ def answer(response: httpx.Response) -> Any:
 
 
 def use(clients: list[httpx.Client], number: int) -> tuple[str, str]:
-    """What one release stores, the other reads, finds and changes; and the first reads that. The path, and its value."""
+    """What one release stores, the other reads, finds and changes; the first reads that. The path, and its value."""
     first, other = clients[0], clients[-1]
     words = [f"word {number}", f"other {number}", f"last {number}"]
     ada = {"name": f"Ada {number}", "email": f"ada{number}@example.com", "specialty": words[0]}

@@ -1,6 +1,6 @@
 """States of a real server of its own in which it ends sessions, or takes none, or no writes: 503, and nothing is kept.
 
-What PostgreSQL says with each code of class 57P that can be made, and MySQL and MariaDB offline or with InnoDB read-only.
+PostgreSQL with each code of class 57P that can be made, and MySQL and MariaDB offline or with InnoDB read-only.
 """
 
 import asyncio

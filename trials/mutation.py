@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from harness import COMBINATIONS, NAME, ROOT, combination_id, copy_template, render
 from services import Service, database_url, interpreters
 
-EACH, SEED, WORKERS, FLOOR = 5, 20, 2, 85
+EACH, SEED, WORKERS, FLOOR = 2, 20, 2, 85
 SECONDS = 60.0  # of tests for each fault, as long as they took under coverage.py
 HANG = 30  # seconds of one test
 LAYER = "app/database"
