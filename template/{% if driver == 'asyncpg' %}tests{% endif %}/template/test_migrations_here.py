@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import ARRAY, BigInteger, Column, Enum, MetaData, Numeric, Table, TypeDecorator
-from sqlalchemy.dialects.postgresql import DOMAIN
+from sqlalchemy.dialects.postgresql import DOMAIN, INET
 from sqlalchemy.types import TypeEngine
 
 from app import models
@@ -86,6 +86,7 @@ OF_THEIR_OWN: dict[str, TypeEngine[Any]] = {
     "domain": amount("domain"),
     "array_of_domain": ARRAY(amount("array_of_domain")),
     "decorated_domain": decorated(amount("decorated_domain")),
+    "domain_of_inet": DOMAIN("domain_of_inet", INET()),  # a type that is PostgreSQL's own
 }
 NAMES = sorted(OF_THEIR_OWN)
 
