@@ -48,16 +48,10 @@ def replicated(service: Service) -> Iterator[Replicated]:
         yield servers
 
 
-def migrate(service: Service, server: str) -> None:
-    url = database_url(server)
-    service.create_database(url)
-    service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
-
-
 def _streaming(service: Service, folder: Path, stack: ExitStack) -> Replicated:
     """https://www.postgresql.org/docs/current/warm-standby.html#STANDBY-SERVER-SETUP."""
     with service.dev_server(folder / "one") as server:
-        migrate(service, server)
+        service.migrate(database_url(server))
     subprocess.run(["cp", "-a", folder / "one", folder / "two"], check=True)
     primary = stack.enter_context(service.dev_server(folder / "one"))
     address, data = httpx.URL(primary), folder / "two" / "data"
@@ -87,5 +81,5 @@ def _by_binary_log(service: Service, folder: Path, stack: ExitStack) -> Replicat
         source = f"MASTER_HOST = '127.0.0.1', MASTER_PORT = {port}, MASTER_USER = 'root', MASTER_USE_GTID = slave_pos"
         follow = f"CHANGE MASTER TO {source}"
     service.administer(replica, follow, "START REPLICA")
-    migrate(service, primary)
+    service.migrate(database_url(primary))
     return Replicated(service, folder, primary, replica, "STOP REPLICA SQL_THREAD", "START REPLICA SQL_THREAD", running)

@@ -227,6 +227,11 @@ class Service:
     def create_database(self, url: str) -> None:
         self.run(self.executable("python"), "-c", CREATE_DATABASE, url, DATABASE_URL=url)
 
+    def migrate(self, url: str) -> None:
+        """Make the database of this URL where it is not there yet, and bring it to the newest migration."""
+        self.create_database(url)
+        self.run(self.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
+
     @contextmanager
     def serving(self, url: str, **variables: str) -> Iterator[httpx.Client]:
         """A client of the service, which runs under a real uvicorn on the database of `url`."""

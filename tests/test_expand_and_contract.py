@@ -121,7 +121,7 @@ class Releases:
             before, self.migrations = self.migrations, self.migrations + 1
             file = service.path / "migrations" / "versions" / f"{self.migrations:04}.py"
             file.write_text(MIGRATION.format(revision=self.migrations, before=before, upgrade=upgrade), "utf-8")
-        service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
+        service.migrate(url)
 
 
 def answer(response: httpx.Response) -> Any:
@@ -187,8 +187,7 @@ def test_a_column_gets_another_name_while_the_service_is_asked(
     releases = Releases(first, ORM if combination["access"] == "orm" else DATABASES)
     with first.dev_server() as server, ExitStack() as ends:
         url = database_url(server)
-        first.create_database(url)
-        first.run(first.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
+        first.migrate(url)
 
         def roll_out(service: Service) -> httpx.Client:
             return ends.enter_context(service.serving(url))

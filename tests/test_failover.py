@@ -27,11 +27,6 @@ def installed(template: Path, target: Path, combination: dict[str, str]) -> Serv
     return service
 
 
-def migrate(service: Service, url: str) -> None:
-    service.create_database(url)
-    service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
-
-
 @contextmanager
 def data_folders() -> Iterator[Path]:
     """Not pytest's, into which the server's user cannot look."""
@@ -63,14 +58,14 @@ def test_a_server_that_takes_no_writes_is_read_and_written_to_as_soon_as_it_take
     with data_folders() as folder, ExitStack() as stack:
         if combination["driver"] == "asyncpg":
             with service.dev_server(folder / "data") as server:
-                migrate(service, database_url(server))
+                service.migrate(database_url(server))
             standby(folder / "data")
             server = stack.enter_context(service.dev_server(folder / "data"))
             url = database_url(server)
             ready = [url, "SELECT pg_promote()"]
         else:
             server = stack.enter_context(service.dev_server())
-            migrate(service, database_url(server))
+            service.migrate(database_url(server))
             url = database_url(server).replace("root:@", "app:secret@")  # an administrator may always write
             rights = f"GRANT ALL ON `{NAME}`.* TO app@'%'"
             service.administer(server, "CREATE USER app@'%' IDENTIFIED BY 'secret'", rights, "SET GLOBAL read_only = 1")
@@ -86,7 +81,7 @@ def test_a_url_with_several_hosts_follows_a_failover(access: str, snapshot: Path
     service = installed(snapshot, tmp_path, {"driver": "asyncpg", "access": access})
     with data_folders() as folder, ExitStack() as stack:
         with service.dev_server(folder / "one") as server:
-            migrate(service, database_url(server))
+            service.migrate(database_url(server))
         subprocess.run(["cp", "-a", folder / "one", folder / "two"], check=True)
         standby(folder / "two")
         first = ExitStack()

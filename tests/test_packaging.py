@@ -21,6 +21,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 from harness import COMBINATIONS, DRIVERS, NAME, combination_id, files, git, render
+from test_deploy import satisfies
 
 CI_FILES = {"github": ".github/workflows/ci.yml", "gitlab": ".gitlab-ci.yml"}
 RELEASE_CHECK = ".github/workflows/template.yml"
@@ -81,12 +82,6 @@ def last_stage(packaged: Path) -> dict[str, str]:
 
 
 # Schemas and linters
-
-
-def satisfies(schema: str, file: Path) -> None:
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, file.name]
-    result = run(*command, cwd=file.parent)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_compose_file_satisfies_the_compose_specification(packaged: Path) -> None:

@@ -5,8 +5,6 @@ The clusters themselves are not part of the tests: `make scale` runs them.
 """
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -15,6 +13,7 @@ from packages import MIRROR
 from scale.__main__ import CLUSTERS
 from scale.page import PAGE, RESULTS, page
 from scale.rows import Row
+from test_deploy import lint, satisfies
 
 TRIALS = ROOT / "trials"
 
@@ -35,10 +34,8 @@ def test_the_page_shows_nothing_that_is_not_as_promised() -> None:
 
 
 def test_each_cluster_has_a_profile_of_compose_that_runs_it() -> None:
-    checking = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml"]
-    for command in (checking, ["hadolint", "--no-color", "Dockerfile"]):
-        done = subprocess.run(command, cwd=TRIALS, text=True, capture_output=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    satisfies("vendor.compose-spec", TRIALS / "compose.yaml")
+    lint("hadolint", "--no-color", "Dockerfile", cwd=TRIALS)
     services = yaml.safe_load((TRIALS / "compose.yaml").read_text("utf-8"))["services"]
     assert services.keys() == CLUSTERS.keys()
     for name, service in services.items():

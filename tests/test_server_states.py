@@ -3,18 +3,19 @@
 PostgreSQL with each code of class 57P that can be made, and MySQL and MariaDB offline or with InnoDB read-only.
 """
 
-import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import pytest
 from faults.server import children
 from faults.world import World
 from harness import ACCESS_STYLES
+from scale import nodes
 from services import with_server_options
 from trial import world
 
@@ -23,14 +24,8 @@ pytestmark = pytest.mark.slow
 ADA = {"name": "Ada", "email": "ada@example.com", "specialty": "analysis"}
 GONE, READ_ONLY = "urn:problem:server-gone", "urn:problem:read-only-server"
 OF_MYSQL = pytest.mark.parametrize("server", ["mariadbd", "MYSQLD"])
+until = partial(nodes.until, limit=30)
 STYLES = pytest.mark.parametrize("access", ACCESS_STYLES)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
 
 
 def refused(client: httpx.Client, kind: str, method: str = "GET") -> None:
@@ -49,14 +44,11 @@ def reads(client: httpx.Client) -> bool:
 @contextmanager
 def serving(here: World, url: str = "") -> Iterator[httpx.Client]:
     """A client of the service; as another user than the administrator, with `url`."""
-    with asyncio.Runner() as runner:
-        served = here.serving(url, {"LOG_LEVEL": "INFO"})
-        started = runner.run(served.__aenter__())
-        try:
-            with httpx.Client(base_url=started.url, timeout=30, trust_env=False) as client:
-                yield client
-        finally:
-            runner.run(served.__aexit__(None, None, None))
+    with (
+        here.served(url, {"LOG_LEVEL": "INFO"}) as served,
+        httpx.Client(base_url=served.url, timeout=30, trust_env=False) as client,
+    ):
+        yield client
 
 
 @STYLES
@@ -88,13 +80,13 @@ def test_sessions_that_postgresql_ends_and_refuses_are_503_until_it_takes_them_a
                 holder = other.value("SELECT pg_backend_pid()")
                 assert holder in children(here.server.process)
                 patch = httpx.Client(base_url=client.base_url, timeout=30, trust_env=False)
-                with patch, asyncio.Runner() as runner:
+                with patch, ThreadPoolExecutor() as thread:
                     path = f"/developers/{client.get('/developers').json()['items'][0]['id']}"
-                    asking = runner.get_loop().run_in_executor(None, lambda: patch.patch(path, json={"name": "Grace"}))
+                    asking = thread.submit(patch.patch, path, json={"name": "Grace"})
                     waiting = f"SELECT count(*) {sessions} AND wait_event_type = 'Lock'"
                     until(lambda: here.console.value(waiting) == 1, "no request waits for the lock")
                     os.kill(holder, signal.SIGKILL)
-                    answer = runner.run(asyncio.wait_for(asking, 30))
+                    answer = asking.result(30)
             assert (answer.status_code, answer.json()["type"]) == (503, GONE), answer.text
             until(lambda: reads(client), "the server does not recover")  # before, it says 57P03
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from books import Balance
 from faults import FAULTS, PROCESS_PER_SESSION
 from faults.server import Server
-from faults.world import Missed, NotHere, World, in_thread, migrate
+from faults.world import Missed, NotHere, World, in_thread
 from harness import NAME, combination_id, copy_template, render
 from services import CommandFailed, Service, python_called
 
@@ -66,7 +66,7 @@ def world(combination: dict[str, str], mysqld: str = "", *, short: bool = False)
         server = Server(service, Path(folder, "data"), is_mysql=combination["driver"] == "aiomysql")
         stack.callback(server.stop)
         server.start()
-        migrate(service, server.url)
+        service.migrate(server.url)
         console = stack.enter_context(server.console())
         yield World(combination_id(combination), service, server, console, short=short)
 

@@ -10,7 +10,7 @@ from books import Balance, balance
 from services import DEV_SERVER, CommandFailed, database_url
 
 from faults.networks import namespace
-from faults.world import Missed, World, in_thread, migrate
+from faults.world import Missed, World, in_thread
 
 SIZE = "300m"
 MOUNT = f"""
@@ -27,7 +27,7 @@ async def full(world: World) -> Balance:
         started = _server(world, data)
         url, seen = await in_thread(started.__enter__)
         try:
-            await in_thread(lambda: migrate(world.service, url))
+            await in_thread(lambda: world.service.migrate(url))
             async with world.serving(url) as serving:
                 books = world.books(serving)
 

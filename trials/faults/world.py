@@ -84,19 +84,25 @@ class World:
     ) -> AsyncIterator[Serving]:
         """The service, as `python -m app` runs it, on the server's own URL or another; `path` is another copy of it."""
         with ExitStack() as stack:
-            started = self._serving(url or self.server.url, variables, prefix, path)
+            started = self.served(url, variables, prefix=prefix, path=path)
             try:
                 yield await in_thread(lambda: stack.enter_context(started))
             finally:
                 await in_thread(stack.close)
 
     @contextmanager
-    def _serving(
-        self, url: str, variables: Mapping[str, str], prefix: Sequence[str], path: Path | None
+    def served(
+        self,
+        url: str = "",
+        variables: Mapping[str, str] = NOTHING,
+        *,
+        prefix: Sequence[str] = (),
+        path: Path | None = None,
     ) -> Iterator[Serving]:
+        """As `serving`, where no loop runs."""
         port = free_port()
         command = [*prefix, self.service.executable("python"), "-m", "app", "--port", str(port), "--no-access-log"]
-        environment = {**self.service.environment, **LIMITS, **variables, "DATABASE_URL": url}
+        environment = {**self.service.environment, **LIMITS, **variables, "DATABASE_URL": url or self.server.url}
         service = Service(path or self.service.path, self.service.python, environment)
         with tempfile.TemporaryFile("w+") as log, service.background(*command, log=log) as process:
 
@@ -142,12 +148,6 @@ class World:
         for statement in statements:
             self.console.run(statement)
         return str(httpx.URL(self.server.url).copy_with(username="app", password="secret"))
-
-
-def migrate(service: Service, url: str) -> None:
-    """Make the database of this URL, and the tables in it."""
-    service.create_database(url)
-    service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

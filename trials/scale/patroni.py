@@ -79,8 +79,7 @@ def serving(members: Cluster, service: Service, access: str, way: str) -> Iterat
     """On a database of its own, which is migrated."""
     database = f"orders_{access}_{way.lower().replace(' ', '_')}"
     url = members.by_proxy(database) if way == "HAProxy" else members.by_several_hosts(database)
-    service.create_database(url)
-    service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
+    service.migrate(url)
     with service.serving(url, DATABASE_POOL_SIZE="4", DATABASE_MAX_OVERFLOW="4") as client:
         yield Served(service, access, way, database, str(client.base_url).rstrip("/"))
 

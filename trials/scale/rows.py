@@ -81,6 +81,5 @@ def environment() -> Iterator[Env]:
 def migrated(service: Service, server: str) -> str:
     """The URL of the service's database, new and migrated, on the server of the administrator's URL."""
     url = database_url(server)
-    service.create_database(url)
-    service.run(service.executable("alembic"), "upgrade", "head", DATABASE_URL=url)
+    service.migrate(url)
     return url
