@@ -81,8 +81,8 @@ def run_its_tests(service: Service) -> None:
     with step("Is the service still whole? Its own checks", "uv sync && make check"):
         service.run("uv", "sync", "--quiet")
         service.run("make", "check")
-    with step("And its own tests, those of the release among them, on a real server", "uv run pytest"):
-        print(lines(service.run("uv", "run", "pytest", "-q", timeout=1500).rstrip().splitlines()[-1]))
+    with step("And the team's own tests, on a real server", "make test-own"):
+        print(lines(service.run("make", "test-own", timeout=1500).rstrip().splitlines()[-1]))
     commit(service.path, f"Update to {NEXT}")
 
 

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NETWORK = re.compile(r"PIP_|UV_(INDEX|DEFAULT_INDEX|FIND_LINKS)|SSL_CERT_|(HTTPS?|NO|ALL)_PROXY$", re.IGNORECASE)
-# Instead of all tests of the service, which tests/test_readme.py and tests/test_services.py run.
-SOME_TESTS = {"uv run pytest": "uv run pytest -q tests/test_developers.py"}
+# Instead of all tests of the service, which tests/test_services.py runs.
+SOME_TESTS = {"make test": "uv run pytest -q tests/test_developers.py"}
 WHO = "[user]\n\tname = Somebody\n\temail = somebody@example.com\n"
 
 

@@ -20,12 +20,14 @@ pytestmark = pytest.mark.slow
 NOT_RUN = {
     "git clone": "the clone is where the session begins",
     "cd fastapi-async-db-template": "the clone is where the session begins",
-    "make test": "it is what runs this test",
     "make demo": "tests/test_demo.py runs it",
     "make dev": "it serves until it is stopped; the service's own tests start it",
     "make examples": "tests/test_examples.py renders them",
     "MYSQLD=": "it is `make test` with a server that this machine may not have",
+    "make update-demo": "tests/test_demo.py runs it",
 }
+# Of all tests of the service, which tests/test_services.py runs, those that are its team's.
+INSTEAD = {"make test": "make test-own"}
 
 
 def commands() -> list[str]:
@@ -36,7 +38,8 @@ def commands() -> list[str]:
 
 
 def answered(command: str) -> str:
-    """The command with the answers that a user would type where it would ask."""
+    """The command, or less of it, with the answers that a user would type where it would ask."""
+    command = INSTEAD.get(command, command)
     copy = re.search(r"\bcopier copy\b", command)
     if copy and "--defaults" not in command:
         name = "" if "project_name" in command else f" --data project_name={NAME}"

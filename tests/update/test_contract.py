@@ -91,3 +91,8 @@ def test_each_version_in_the_changelog_has_its_release_commit() -> None:
     committed = git(ROOT, "show", "HEAD:CHANGELOG.md")
     versions = re.findall(r"^## (\d+\.\d+\.\d+)", committed, re.MULTILINE)
     assert {str(release.version) for release in releases()} == set(versions)
+
+
+def test_the_readme_says_which_version_this_is() -> None:
+    readme, changelog = ((ROOT / name).read_text("utf-8") for name in ("README.md", "CHANGELOG.md"))
+    assert re.findall(r"Version (\d+\.\d+\.\d+)", readme) == re.findall(r"^## (\d\S+)", changelog, re.MULTILINE)[:1]

@@ -27,11 +27,12 @@ async def fails(world: World) -> Balance:
                 world.console.run(statement)
         try:
             async with books.load():
-                await asyncio.sleep(world.seconds)
+                await world.strike(
+                    lambda: min(proxy.struck or books.statuses[409] + books.statuses[503], books.counts["acknowledged"])
+                )
         finally:
             if not world.is_mysql:
                 world.console.run("DROP FUNCTION refuse_a_third CASCADE")
-        world.struck = proxy.struck or books.statuses[409] + books.statuses[503]
         return await world.balance(books)
 
 
@@ -49,8 +50,7 @@ async def _cut_at_commit(world: World, *where: str) -> Balance:
     async with world.by_proxy() as (proxy, _, books):
         proxy.hurt = commits(*where, share=0.2)  # type: ignore[arg-type]
         async with books.load():
-            await asyncio.sleep(world.seconds)
-        world.struck = proxy.struck
+            await world.strike(lambda: min(proxy.struck, books.counts["acknowledged"]))
         return await world.balance(books)
 
 
@@ -62,7 +62,7 @@ async def cut_in_statement(world: World) -> Balance:
             for _ in range(int(world.seconds * 50)):
                 await asyncio.sleep(0.02)
                 proxy.cut_one_that_waits()
-        world.struck = proxy.struck
+            await world.strike(lambda: min(proxy.struck, books.counts["acknowledged"]), seconds=0)
         return await world.balance(books)
 
 
@@ -71,8 +71,7 @@ async def read_after_write(world: World) -> Balance:
     async with world.serving(variables={"WEB_CONCURRENCY": "2"}) as serving:
         books = world.books(serving)
         async with books.load(writers=12, readers=4):
-            await asyncio.sleep(world.seconds * 2)
-        world.struck = books.counts["acknowledged"]
+            await world.strike(lambda: books.counts["acknowledged"], seconds=world.seconds * 2)
         if set(books.statuses) - {200, 201, 204, 404}:
             raise Missed(f"without a fault there were answers of {dict(books.statuses)}")
         return await world.balance(books)

@@ -41,8 +41,7 @@ async def full(world: World) -> Balance:
                     group.create_task(many())
                     await asyncio.sleep(world.seconds / 2)
                     await in_thread(lambda: _fill(seen / "filler"))
-                    await asyncio.sleep(world.seconds)
-                    world.struck = books.statuses[503]
+                    await world.strike(lambda: books.statuses[503])
                     (seen / "filler").unlink()
                     books.mark()
                     if await books.recovered() is None:

@@ -23,8 +23,7 @@ async def pool_exhausted(world: World) -> Balance:
     async with world.serving(variables=few) as serving:
         books = world.books(serving)
         async with books.load(writers=60, readers=30):
-            await asyncio.sleep(world.seconds)
-        world.struck = books.statuses[503]
+            await world.strike(lambda: books.statuses[503])
         return await world.balance(books)
 
 
@@ -59,9 +58,8 @@ async def lock_storm(world: World) -> Balance:
                 for _ in range(8):
                     group.create_task(transfer())
                     group.create_task(change_all())
-                await asyncio.sleep(world.seconds * 1.5)
+                await world.strike(lambda: books.counts["storm"], seconds=world.seconds * 1.5)
                 stop.set()
-        world.struck = books.counts["storm"]
         last = await in_thread(lambda: world.console.run("SELECT email, specialty FROM developers"))
         values = {value for email, value in last if email.startswith("storm-")}
         before = set().union(*(row.possible for row in rows))  # where each change of all met another one
@@ -92,8 +90,7 @@ async def lock_held(world: World) -> Balance:
                 await asyncio.sleep(world.seconds / 2)
                 for statement in lock:
                     await in_thread(partial(holder.run, statement))
-                await asyncio.sleep(2.5)
-                world.struck = books.statuses[503] + books.statuses[504]
+                await world.strike(lambda: books.statuses[503] + books.statuses[504], seconds=2.5)
                 await in_thread(lambda: holder.run(free))
                 books.mark()
                 await books.recovered()

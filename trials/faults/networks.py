@@ -84,8 +84,7 @@ async def slow(world: World) -> Balance:
     async with world.by_proxy(patient) as (proxy, _, books):
         proxy.delay, proxy.loss = 0.1, 0.05
         async with books.load(writers=16, readers=4):
-            await asyncio.sleep(world.seconds * 2)
-        world.struck = proxy.struck
+            await world.strike(lambda: proxy.struck, seconds=world.seconds * 2)
         return await world.balance(books)
 
 
@@ -100,8 +99,7 @@ async def name_fails(world: World) -> Balance:
                 await asyncio.sleep(world.seconds / 2)
                 names.lead_to(None)
                 proxy.cut()
-                await asyncio.sleep(world.seconds / 2)
-                world.struck = books.statuses[503]
+                await world.strike(lambda: books.statuses[503], seconds=world.seconds / 2)
                 names.lead_to("127.0.0.1")
                 books.mark()
                 await books.recovered()

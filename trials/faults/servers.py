@@ -108,8 +108,7 @@ async def out_of_connections(world: World) -> Balance:
         async with world.serving(url, {"DATABASE_POOL_SIZE": "20", "DATABASE_MAX_OVERFLOW": "10"}) as serving:
             books = world.books(serving)
             async with books.load(writers=20, readers=8):
-                await asyncio.sleep(world.seconds)
-                world.struck = books.statuses[503]
+                await world.strike(lambda: books.statuses[503])
                 world.console.run(many)
                 await _back(world, books)
             return await world.balance(books)
@@ -130,14 +129,12 @@ async def read_only(world: World) -> Balance:
             async with books.load():
                 await asyncio.sleep(world.seconds / 2)
                 world.console.run("SET GLOBAL read_only = 1")
-                await asyncio.sleep(world.seconds / 2)
-                world.struck = books.statuses[503]
+                await world.strike(lambda: books.statuses[503], seconds=world.seconds / 2)
                 world.console.run("SET GLOBAL read_only = 0")
                 await _back(world, books)
         else:
             async with books.load():
-                await asyncio.sleep(world.seconds)
-                world.struck = books.statuses[503]
+                await world.strike(lambda: books.statuses[503])
                 await in_thread(lambda: world.console.run("SELECT pg_promote()"))
                 await _back(world, books)
         return await world.balance(books)

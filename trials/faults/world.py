@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -128,6 +128,17 @@ class World:
         async with proxy.listen() as url, self.serving(url, variables) as serving:
             yield proxy, serving, self.books(serving)
             proxy.hurt = None
+
+    async def strike(self, times: Callable[[], int], seconds: float | None = None) -> None:
+        """The load goes on for `seconds`, and on a busy machine until the fault has happened, for half a minute more
+        at most. `times` says how often it has, which is `struck` from then on.
+        """
+        await asyncio.sleep(self.seconds if seconds is None else seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                while not times():
+                    await asyncio.sleep(0.05)
+        self.struck = times()
 
     def books(self, *serving: Serving) -> Books:
         return Books(*(each.url for each in serving), patience=PATIENCE)
