@@ -1,7 +1,9 @@
 """Fixtures that render the working tree, each combination once per worker, and the table that ends `make test`."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from releases import clone_with_releases
 
 collect_ignore = ["beside", "clients", "slice"]  # what a team or a client writes, run where it is put
 
+LONGEST = ("_passes_its_tests", "_passes_all_its_tests_after_an_update")
+"""The ends of the names of tests that take minutes each."""
 COLUMNS = ("lint", "types", "boot", "tests", "seconds")
 
 
@@ -52,6 +56,22 @@ def rendered(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 def service(request: pytest.FixtureRequest, rendered: Callable[[dict[str, str]], Path]) -> Path:
     """Each combination in turn. Tests only read it."""
     return rendered(request.param)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each worker, which gets as long a piece as the others, begins with its part of the longest: so none is the last
+    one at work by minutes.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    longest = [item for item in items if item.name.partition("[")[0].endswith(LONGEST)]
+    rest = iter([item for item in items if item not in longest])
+    bounds = [len(items) * number // workers for number in range(workers + 1)]
+    items.clear()
+    for number, (begin, end) in enumerate(pairwise(bounds)):
+        its_longest = longest[number::workers]
+        items += [*its_longest, *islice(rest, max(0, end - begin - len(its_longest)))]
+    items += rest
 
 
 class Table:

@@ -40,6 +40,13 @@ mimetypes.init()  # reads files of the system, which a test that uploads one wou
 pytest_plugins = getattr(extensions, "pytest_plugins", [])
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """As many as cores; twice as many with tests/template/, which wait for servers as long as they compute."""
+    cores = os.cpu_count() or 1
+    return cores if config.option.ignore else 2 * cores
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start one private server for all workers, which are started later and inherit its address.
 

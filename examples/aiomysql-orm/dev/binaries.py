@@ -18,6 +18,8 @@ ABANDON = signal.SIGKILL  # a shutdown takes MySQL a second
 URL = "mysql://root:@127.0.0.1:{port}/mysql"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process: not needed, both run as root when told to."""
+OF_ONE_SERVER = ("auto.cnf",)
+"""What no two servers may have: this one is MySQL's identity, which it makes anew."""
 
 
 def find() -> Path:

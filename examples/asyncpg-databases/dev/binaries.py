@@ -22,6 +22,8 @@ ABANDON = signal.SIGQUIT  # not SIGKILL, which leaves shared memory behind
 URL = "postgresql://postgres:@127.0.0.1:{port}/postgres"  # without a password, also where app/extensions.py has one
 ACCOUNT: dict[str, Any] = {}
 """The arguments of Popen that make it another user's process."""
+OF_ONE_SERVER: tuple[str, ...] = ()
+"""What no two servers may have: nothing."""
 if os.geteuid() == 0:
     _nobody = pwd.getpwnam("nobody")
     ACCOUNT = {"user": _nobody.pw_uid, "group": _nobody.pw_gid, "extra_groups": []}

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from pathlib import Path
 from dev import binaries
 from dev.process import OwnerEnded, StartFailed, last_words, running, wait
 
+KEPT = Path(__file__).resolve().parents[1] / ".dev" / "initialized"
 LOCK_LIMIT = 5.0
 """Seconds: the last owner of a folder may have been killed a moment ago, and its server be on the way down."""
 
@@ -51,7 +53,7 @@ def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
         binary = binaries.usable(binary, home)
         data, maker = home / "data", home / "data" / "made-by"
         if not data.exists():
-            initialize(binary, version, home, log)
+            fill(binary, version, home, log)
         made_by = maker.read_text() if maker.exists() else "something else"
         if made_by != version:
             raise StartFailed(f"its data were made by {made_by}, and this is {version}: delete the folder {folder}.")
@@ -67,10 +69,32 @@ def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
         raise StartFailed(last_words(log))
 
 
-def initialize(binary: Path, version: str, home: Path, log: Path) -> None:
-    """Make `home/data`. It gets its name when it is complete: an interrupted attempt never looks like one."""
+def fill(binary: Path, version: str, home: Path, log: Path) -> None:
+    """Make `home/data`. It gets its name when it is complete: an interrupted attempt never looks like one.
+
+    To initialize it takes seconds, so what came of it is kept in the project, for as long as it would come out the same.
+    """
+    kept = KEPT / f"{version} {zlib.crc32(Path(binaries.__file__).read_bytes()):08x}"
     new = home / "data.new"
     shutil.rmtree(new, ignore_errors=True)
+    if not (kept.is_dir() and copied(kept, new)):
+        shutil.rmtree(new, ignore_errors=True)
+        initialize(binary, version, home, new, log)
+        part = kept.with_name(f"{kept.name}.{os.getpid()}")
+        with suppress(OSError):  # where nothing can be written, or another one was faster
+            KEPT.mkdir(parents=True, exist_ok=True)
+            if copied(new, part):
+                part.rename(kept)
+        shutil.rmtree(part, ignore_errors=True)
+    new.rename(home / "data")
+
+
+def copied(source: Path, target: Path) -> bool:
+    """With its owner: it may be another user's."""
+    return subprocess.run(["cp", "-a", source, target], capture_output=True).returncode == 0
+
+
+def initialize(binary: Path, version: str, home: Path, new: Path, log: Path) -> None:
     new.mkdir(mode=0o700)
     if binaries.ACCOUNT:
         os.chown(new, binaries.ACCOUNT["user"], binaries.ACCOUNT["group"])
@@ -80,7 +104,8 @@ def initialize(binary: Path, version: str, home: Path, log: Path) -> None:
     if initializer.returncode:
         raise StartFailed(last_words(log))
     (new / "made-by").write_text(version)
-    new.rename(home / "data")
+    for name in binaries.OF_ONE_SERVER:
+        (new / name).unlink(missing_ok=True)
 
 
 def take(lock: int, folder: Path) -> None:
