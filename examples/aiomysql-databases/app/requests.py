@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database.metrics import Tally, tally
-from app.overload import is_always_served
+from app.overload import REFUSED, is_always_served
 from app.problems import problem
 from app.request_route import route_of
 
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 OTHER = "_OTHER"
+EVERY = 1.0  # seconds between two lines about requests that are refused because of overload
 CLIENT_GONE = 499  # nginx's: ended before there was an answer, which is no failure of the service
 
 duration = Histogram(
@@ -46,6 +47,7 @@ class RequestsMiddleware:
         self.app = app
         # Looking one up in the metric costs as much as all else.
         self._known: dict[tuple[str, str, int], Histogram] = {}
+        self._refused, self._next = 0, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,8 +63,9 @@ class RequestsMiddleware:
             if not noted:
                 noted, seconds, route = True, perf_counter() - began, route_of(scope, routes)
                 self._count(scope["method"], route, status, seconds)
-                if cost is not None:
-                    _write(scope["method"], route, status, seconds, cost, probe, cut_off)
+                speaks_for = self._refusals(began) if REFUSED in scope else 1
+                if cost is not None and speaks_for:
+                    _write(scope["method"], route, status, seconds, cost, probe, cut_off, speaks_for)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -92,6 +95,16 @@ class RequestsMiddleware:
             status = status or CLIENT_GONE
             note(cut_off=True)
 
+    def _refusals(self, now: float) -> int:
+        """Those that the next line speaks of, 0 when it is not time for one: a line for each would take the time that
+        overload leaves for answers.
+        """
+        self._refused += 1
+        if now < self._next:
+            return 0
+        refused, self._refused, self._next = self._refused, 0, now + EVERY
+        return refused
+
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         labels = method if method in METHODS else OTHER, route, status
         if (known := self._known.get(labels)) is None:
@@ -99,7 +112,9 @@ class RequestsMiddleware:
         known.observe(seconds)
 
 
-def _write(method: str, route: str, status: int, seconds: float, cost: Tally, probe: bool, cut_off: bool) -> None:
+def _write(
+    method: str, route: str, status: int, seconds: float, cost: Tally, probe: bool, cut_off: bool, speaks_for: int
+) -> None:
     level = logging.DEBUG if probe and status < 400 else logging.INFO if status < 500 else logging.WARNING
     if not logger.isEnabledFor(level):
         return
@@ -111,7 +126,11 @@ def _write(method: str, route: str, status: int, seconds: float, cost: Tally, pr
         "database_ms": round(cost.seconds * 1000, 2),
         "statements": cost.statements,
     }
+    if cut_off:
+        fields["cut_off"] = True
+    if speaks_for > 1:
+        fields["refused"] = speaks_for
     words = "%s %s %s in %.1f ms, %d statements in %.1f ms%s"
-    ended = ", cut off" if cut_off else ""
-    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, ended
-    logger.log(level, words, *what, extra=fields | {"cut_off": True} if cut_off else fields)
+    beside = f"{', cut off' if cut_off else ''}{f', one of {speaks_for} refused' if speaks_for > 1 else ''}"
+    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, beside
+    logger.log(level, words, *what, extra=fields)

@@ -11,6 +11,7 @@ from app.database import Database, PoolTimeout
 from app.database.dependencies import SCOPE_KEY
 from app.problems import database_problem
 
+REFUSED = "app.refused"  # in the scope of a request that met a full queue
 _METRICS, _HEALTH = "/metrics", "/health/"
 
 
@@ -27,6 +28,7 @@ class OverloadMiddleware:
             try:
                 database.refuse_if_full()
             except PoolTimeout as error:
+                scope[REFUSED] = True
                 await database_problem(HTTPConnection(scope), error)(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import select
 from starlette.responses import StreamingResponse
 from starlette.types import Message
 
+from app import requests
 from app.database import CurrentDatabase, Database, InvalidValue, ReadSession, WriteSession
 from app.logs import levels_of
 from app.main import create_app
@@ -22,6 +24,7 @@ from app.settings import Settings
 from tests.statements import value
 from tests.template.test_overload import crowded as crowded
 from tests.template.test_overload import full
+from tests.template.test_request_metrics import counts
 from tests.template.test_traces import Served, serve
 
 FIELDS = ("method", "route", "status", "duration_ms", "database_ms", "statements")
@@ -153,6 +156,26 @@ async def test_a_request_that_is_refused_because_of_overload_has_its_line(
         assert (await client.get("/x")).status_code == 503
     (line,) = lines()
     assert (line["status"], line["route"], line["statements"], line["levelname"]) == (503, None, 0, "WARNING")
+    assert "refused" not in line
+
+
+async def test_requests_that_are_refused_one_after_another_share_a_line_a_second_which_counts_them(
+    client: AsyncClient,
+    crowded: Database,
+    lines: Callable[[], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = counts()
+    async with full(crowded):
+        for _ in range(20):
+            assert (await client.get("/x")).status_code == 503
+        assert len(lines()) == 1
+        monkeypatch.setattr(requests, "perf_counter", lambda: perf_counter() + requests.EVERY)
+        assert (await client.get("/x")).status_code == 503
+    (line,) = lines()
+    assert (line["refused"], line["status"], line["levelname"]) == (20, 503, "WARNING")
+    assert "one of 20 refused" in line["message"]
+    assert sum((counts() - before).values()) == 21, "each is counted"
 
 
 async def test_an_answer_that_breaks_off_is_said_to_be_cut_off(
