@@ -72,7 +72,7 @@ def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
 def fill(binary: Path, version: str, home: Path, log: Path) -> None:
     """Make `home/data`. It gets its name when it is complete: an interrupted attempt never looks like one.
 
-    To initialize it takes seconds, so what came of it is kept in the project, for as long as it would come out the same.
+    To initialize it takes seconds, so what came of it is kept in the project for as long as it would come out the same.
     """
     kept = KEPT / f"{version} {zlib.crc32(Path(binaries.__file__).read_bytes()):08x}"
     new = home / "data.new"

@@ -40,7 +40,7 @@ async def test_metrics_are_prometheus_text(client: AsyncClient) -> None:
 
 
 async def test_waits_and_refusals_are_counted(probe_database: MakeDatabase) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.5)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=1)
     waits, refusals = sample(metrics.waited, "_count"), sample(metrics.refused, "_total")
 
     async def wait() -> None:

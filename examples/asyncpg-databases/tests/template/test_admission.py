@@ -41,7 +41,7 @@ async def test_clients_are_served_in_the_order_of_their_arrival(probe_database: 
 async def test_two_hundred_clients_on_a_pool_of_two_are_all_served_or_told(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:
-    database = probe_database(pool_size=1, max_overflow=1, pool_timeout=0.5)
+    database = probe_database(pool_size=1, max_overflow=1, pool_timeout=2)
 
     async def ask() -> bool:
         try:
@@ -59,7 +59,7 @@ async def test_two_hundred_clients_on_a_pool_of_two_are_all_served_or_told(
 
 
 async def test_a_wait_ends_after_the_pool_timeout(probe_database: MakeDatabase) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.5)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=1)
     release = asyncio.Event()
 
     async def hold() -> None:

@@ -118,7 +118,7 @@ async def test_an_error_has_its_kind_and_the_servers_code(told: Told, probe_data
 
 
 async def test_a_wait_in_vain_is_seen(told: Told, probe_database: Databases) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.05)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=1)
     async with database.read() as holder:
         await value(holder, ONE)
 

@@ -653,7 +653,7 @@ async def test_a_session_is_refused_after_its_unit_in_any_task(
 async def test_a_task_with_a_unit_of_its_own_inside_a_transaction_is_told_in_time_that_there_is_no_place(
     probe_database: MakeDatabase,
 ) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=0.2)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=1)
 
     async def another() -> None:
         async with database.read() as session:
