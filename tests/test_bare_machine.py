@@ -20,7 +20,9 @@ from services import probed, tail
 pytestmark = pytest.mark.slow
 
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-NETWORK = re.compile(r"PIP_|UV_(INDEX|DEFAULT_INDEX|FIND_LINKS)|SSL_CERT_|(HTTPS?|NO|ALL)_PROXY$", re.IGNORECASE)
+NETWORK = re.compile(
+    r"PIP_|UV_(INDEX|DEFAULT_INDEX|FIND_LINKS|SYSTEM_CERTS)|SSL_CERT_|(HTTPS?|NO|ALL)_PROXY$", re.IGNORECASE
+)
 # Instead of all tests of the service, which tests/test_services.py runs.
 SOME_TESTS = {"make test": "uv run pytest -q tests/test_developers.py"}
 WHO = "[user]\n\tname = Somebody\n\temail = somebody@example.com\n"

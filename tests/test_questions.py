@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,13 @@ CONTRACT: dict[str, dict[str, Any]] = {
 }
 
 KEBAB_CASE = "Use kebab-case, like orders-api."
+TAKEN = "It needs a package of that name."
 SECONDS = "Give more than 0, at most 3600."
 BAD_NAMES = ["", "Orders", "orders_api", "orders api", "-orders", "orders-", "orders--api", "1orders", "über"]
 BAD_ANSWERS: list[tuple[str, Any, str]] = [
     *(("project_name", name, KEBAB_CASE) for name in [*BAD_NAMES, "orders\n", "orders\napi"]),
     ("project_name", "a" * 41, "Use at most 40 characters."),
+    *(("project_name", name, TAKEN) for name in ("fastapi", "databases", "pydantic", "typing-extensions")),
     *(("driver", driver, "Invalid choice for 'driver'") for driver in ("sqlite", "asyncmy", "AsyncPG")),
     *(("access", access, "Invalid choice for 'access'") for access in ("core", "sqlmodel")),
     *(("pool_size", number, "Give a whole number, 1 to 1000.") for number in (0, -1, 1001)),
@@ -155,6 +158,15 @@ def test_a_service_knows_the_questions_that_its_answers_are_for() -> None:
     text = (ROOT / "template" / "tests" / "template" / "test_answers.py").read_text("utf-8")
     (known,) = re.findall(r"^QUESTIONS: .*?^}", text, re.MULTILINE | re.DOTALL)
     assert re.findall(r'^    "(\w+)":', known, re.MULTILINE) == list(CONTRACT)
+
+
+def test_no_service_can_have_the_name_of_a_package_that_it_requires() -> None:
+    refused = set(re.findall(r"[\w-]+", str(QUESTIONS["project_name"]["validator"])))
+    for pyproject in (ROOT / "examples").glob("*/pyproject.toml"):
+        project = tomllib.loads(pyproject.read_text("utf-8"))
+        groups = project["dependency-groups"].values()
+        wanted = [*project["project"]["dependencies"], *(each for group in groups for each in group)]
+        assert {re.split(r"[^\w-]", each)[0] for each in wanted if isinstance(each, str)} <= refused
 
 
 @pytest.mark.parametrize(("name", "answer"), GOOD_ANSWERS)

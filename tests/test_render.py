@@ -24,7 +24,7 @@ DIFFERENT_PYTHON = {
     "app/database/connecting.py": DRIVER,
     "app/database/dialect.py": DRIVER,
     "app/database/driver.py": DRIVER,
-    "app/database/durations.py": DRIVER,
+    "app/database/instants.py": DRIVER,
     "app/database/error_codes.py": DRIVER,
     "app/developers/models.py": ACCESS,
     "app/developers/queries.py": ACCESS,

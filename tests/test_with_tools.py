@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,15 @@ def test_uv_is_installed_beside_the_checkout_where_there_is_none_and_then_kept(b
     again = with_tools("--", "uv", "--version", root=checkout, PATH=bare_path)
     assert again.stdout == done.stdout
     assert "Installing" not in again.stderr
+
+
+@pytest.mark.slow
+def test_a_python_without_venv_is_of_use_where_another_one_has_it(bare_path: str, checkout: Path) -> None:
+    newest, usual = Path(bare_path) / "python3.15", Path(bare_path) / "python3"
+    newest.write_text('#!/bin/sh\ncase "$*" in *venv*) exit 1 ;; *) echo "$0" ;; esac\n')  # of a package of its own
+    newest.chmod(0o755)
+    usual.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    usual.chmod(0o755)
+    done = with_tools("--", "sh", "-c", "echo $UV_PYTHON", root=checkout, cwd=checkout, PATH=bare_path)
+    assert done.stdout == f"{newest}\n", done.stderr
+    assert (checkout / ".tools" / "bin" / "uv").exists()

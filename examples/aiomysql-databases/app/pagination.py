@@ -29,9 +29,12 @@ class Page(BaseModel, Generic[Item]):
         return "".join(getattr(each, "__name__", "Any") for each in params) + cls.__name__
 
 
+_ANY_KEY = TypeAdapter(tuple[object, ...])  # made once: that takes a tenth of the time of a page
+
+
 def encode_cursor(key: tuple[object, ...]) -> str:
     """The cursor behind the row with this key."""
-    return urlsafe_b64encode(TypeAdapter(tuple[object, ...]).dump_json(key)).rstrip(b"=").decode()
+    return urlsafe_b64encode(_ANY_KEY.dump_json(key)).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str, key: TypeAdapter[Key]) -> Key:

@@ -6,7 +6,7 @@ documents and in the lines.
 import logging
 import re
 from contextvars import ContextVar
-from uuid import uuid4
+from secrets import token_hex
 
 from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
@@ -40,7 +40,7 @@ class RequestIdMiddleware:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if _PLAIN.fullmatch(given) else uuid4().hex
+        request_id = given if _PLAIN.fullmatch(given) else token_hex(16)
         _current.set(request_id)  # never reset: the server logs an unhandled exception after us, in this context
         _trace.set(current_trace_id())
 

@@ -1,4 +1,5 @@
-"""Between SIGTERM and the stop: requests are served as before, and readiness says 503, so that no new ones are sent.
+"""Asked to stop: before the start is over, and between SIGTERM and the stop, when requests are served as before and
+readiness says 503, so that no new ones are sent.
 
 For a balancer that watches /health/ready and is told by nobody else: else it sends requests to a service that does not
 listen any more, or into a connection that is just being closed.
@@ -8,13 +9,51 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 from app.health import Readiness
 
 logger = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """By a signal, before the start was over."""
+
+
+@asynccontextmanager
+async def stoppable() -> AsyncIterator[None]:
+    """Within the block SIGTERM and SIGINT end what it waits for, which the server would wait for. Raises Stopped."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    if task is None or threading.current_thread() is not threading.main_thread():  # only there signals are handled
+        yield
+        return
+    of_server = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    asked: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        restore()
+        loop.call_soon_threadsafe(task.cancel)
+        signal.raise_signal(number)
+
+    def restore() -> None:
+        for number, handler in of_server.items():
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler)
+
+    for number in of_server:
+        signal.signal(number, stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+        task.uncancel()
+        raise Stopped from None
+    finally:
+        restore()
 
 
 @contextmanager

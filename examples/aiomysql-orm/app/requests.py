@@ -47,11 +47,15 @@ class RequestsMiddleware:
         self.app = app
         # Looking one up in the metric costs as much as all else.
         self._known: dict[tuple[str, str, int], Histogram] = {}
-        self._refused, self._next = 0, 0.0
+        self._refused = 0
+        self._until_next: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
+            if scope["type"] == "lifespan" and self._until_next:
+                self._until_next.cancel()
+                self._tell_refused()
             return
         status, noted, began, routes = 0, False, perf_counter(), scope["app"].routes
         cost = Tally() if logger.isEnabledFor(logging.WARNING) else None
@@ -63,9 +67,8 @@ class RequestsMiddleware:
             if not noted:
                 noted, seconds, route = True, perf_counter() - began, route_of(scope, routes)
                 self._count(scope["method"], route, status, seconds)
-                speaks_for = self._refusals(began) if REFUSED in scope else 1
-                if cost is not None and speaks_for:
-                    _write(scope["method"], route, status, seconds, cost, probe, cut_off, speaks_for)
+                if cost is not None and (REFUSED not in scope or self._has_line()):
+                    _write(scope["method"], route, status, seconds, cost, probe, cut_off)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -78,10 +81,13 @@ class RequestsMiddleware:
         RequestsMiddleware.active += 1
         try:
             await self.app(scope, receive, send_and_note)
-        except asyncio.CancelledError:  # by the server, which has waited for it long enough: docs/running.md
+        except asyncio.CancelledError:
+            # By the server, which has waited for it long enough: docs/running.md. Or what it waited for was cancelled.
+            stopping = (task := asyncio.current_task()) is not None and task.cancelling()
+            answer = problem(503, detail="The service is stopping") if stopping else problem(500)
             if not status:
                 with suppress(OSError, RuntimeError):
-                    await problem(503, detail="The service is stopping")(scope, receive, send_and_note)
+                    await answer(scope, receive, send_and_note)
             raise
         except ClientDisconnect:
             raise
@@ -95,15 +101,23 @@ class RequestsMiddleware:
             status = status or CLIENT_GONE
             note(cut_off=True)
 
-    def _refusals(self, now: float) -> int:
-        """Those that the next line speaks of, 0 when it is not time for one: a line for each would take the time that
-        overload leaves for answers.
+    def _has_line(self) -> bool:
+        """Whether a refused request has a line of its own: the first one does, and those of the next second share one,
+        since a line for each would take the time that overload leaves for answers.
         """
+        if self._until_next is None:
+            self._until_next = asyncio.get_running_loop().call_later(EVERY, self._tell_refused)
+            return True
         self._refused += 1
-        if now < self._next:
-            return 0
-        refused, self._refused, self._next = self._refused, 0, now + EVERY
-        return refused
+        return False
+
+    def _tell_refused(self) -> None:
+        self._until_next = None
+        if self._refused:
+            fields = {"status": 503, "refused": self._refused}
+            logger.warning("%d more requests were refused because of overload", self._refused, extra=fields)
+            self._refused = 0
+            self._until_next = asyncio.get_running_loop().call_later(EVERY, self._tell_refused)
 
     def _count(self, method: str, route: str, status: int, seconds: float) -> None:
         labels = method if method in METHODS else OTHER, route, status
@@ -112,9 +126,7 @@ class RequestsMiddleware:
         known.observe(seconds)
 
 
-def _write(
-    method: str, route: str, status: int, seconds: float, cost: Tally, probe: bool, cut_off: bool, speaks_for: int
-) -> None:
+def _write(method: str, route: str, status: int, seconds: float, cost: Tally, probe: bool, cut_off: bool) -> None:
     level = logging.DEBUG if probe and status < 400 else logging.INFO if status < 500 else logging.WARNING
     if not logger.isEnabledFor(level):
         return
@@ -128,9 +140,7 @@ def _write(
     }
     if cut_off:
         fields["cut_off"] = True
-    if speaks_for > 1:
-        fields["refused"] = speaks_for
     words = "%s %s %s in %.1f ms, %d statements in %.1f ms%s"
-    beside = f"{', cut off' if cut_off else ''}{f', one of {speaks_for} refused' if speaks_for > 1 else ''}"
-    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, beside
+    end = ", cut off" if cut_off else ""
+    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, end
     logger.log(level, words, *what, extra=fields)

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import extensions
 from app.database import Database
-from app.draining import draining
+from app.draining import Stopped, draining, stoppable
 from app.error_handlers import add_to_mounted
 from app.health import Readiness
 from app.logs import configure_logging, set_levels
@@ -37,9 +37,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
     with suppress(ValueError):  # a team's own setting of that name, which means something else
         set_levels(str(settings.log_level))
     try:
-        await wait_for_server(settings.database, workers=settings.web_concurrency)
+        async with stoppable():
+            await wait_for_server(settings.database, workers=settings.web_concurrency)
     except CannotConnect as error:
         raise CannotStart(str(error)) from error
+    except Stopped as error:
+        raise CannotStart("Asked to stop before the database had answered") from error
     add_to_mounted(app)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(sending_traces(SERVICE_NAME))

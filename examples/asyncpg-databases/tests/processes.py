@@ -62,6 +62,10 @@ class Process:
         """Send SIGTERM, as every supervisor does."""
         self._process.terminate()
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process.pid
+        os.kill(self._process.pid, number)
+
     def exit_code(self) -> int:
         """Wait for its end; negative: the signal that ended it."""
         self._process.join(90)

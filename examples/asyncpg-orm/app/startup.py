@@ -4,10 +4,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import stamina
 
+from app.connection_limit import warn_if_too_many
 from app.database import AccessDenied, DatabaseError, TooManyConnections, Unavailable, driver
 from app.database.target import Target
 from app.database.translation import translate, translated
@@ -17,6 +18,7 @@ from app.settings import DatabaseSettings
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Question: TypeAlias = Callable[[driver.RawConnection], Awaitable[T]]
 
 FRESH_AFTER = 30.0  # seconds
 
@@ -42,17 +44,13 @@ class Probe:
         """Raises our error when the server does not answer, or lets nobody in. For one caller at a time."""
         await self.ask(self._ask)
 
-    async def ask(self, question: Callable[[driver.RawConnection], Awaitable[T]]) -> T:
+    async def ask(self, question: Question[T]) -> T:
         """What a function says of the connection. Raises our errors. For one caller at a time."""
         with translated(writing=True):
             connection, self._connection = self._connection, None
             if connection is None or driver.is_closed(connection) or monotonic() >= self._fresh_until:
                 connection = await self._another_than(connection)
-            try:
-                answer = await question(connection)
-            except BaseException:  # a cancelled question leaves its answer in the socket
-                driver.terminate(connection)
-                raise
+            answer = await _answer(connection, question)
             self._connection = connection
             return answer
 
@@ -92,8 +90,10 @@ def in_a_sentence(target: Target) -> Iterator[None]:
         raise CannotConnect(" ".join(f"{error}: {target.where}, database {target.database}{cause}".split())) from error
 
 
-async def first_connection(settings: DatabaseSettings, *, read_only: bool = True) -> driver.RawConnection:
-    """A connection to the primary, which may come up as late as `startup_timeout` seconds from now.
+async def first_connection(
+    settings: DatabaseSettings, *, read_only: bool = True, ask: Question[object] | None = None
+) -> driver.RawConnection:
+    """A connection to the primary, which may come up as late as `startup_timeout` seconds from now and answer `ask`.
 
     Raises CannotConnect; at once when access is denied, since waiting does not make a password right.
     """
@@ -107,7 +107,10 @@ async def first_connection(settings: DatabaseSettings, *, read_only: bool = True
             wait_jitter=0.1,
         ):
             with attempt, translated(writing=True):
-                return await driver.connect(settings.target, settings, read_only=read_only)
+                connection = await driver.connect(settings.target, settings, read_only=read_only)
+                if ask is not None:
+                    await _answer(connection, ask)
+                return connection
 
 
 async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:
@@ -115,36 +118,25 @@ async def wait_for_server(settings: DatabaseSettings, *, workers: int) -> None:
 
     Raises as first_connection does.
     """
-    connection = await first_connection(settings)
-    await warn_if_behind(connection)
-    await _compare_with_limit("DATABASE_URL", connection, settings, workers)
+
+    async def ask(connection: driver.RawConnection) -> None:
+        await warn_if_behind(connection)
+        await warn_if_too_many(connection, "DATABASE_URL", settings, workers)
+
+    await driver.close(await first_connection(settings, ask=ask))
     if settings.replica_target:
         try:  # once: what can be read from the primary need not wait for a replica
             with translated(writing=True):
                 connection = await driver.connect(settings.replica_target, settings)
+                await _answer(connection, lambda it: warn_if_too_many(it, "DATABASE_REPLICA_URL", settings, workers))
+                await driver.close(connection)
         except DatabaseError as error:
             logger.warning("The replica does not answer: %s (%s)", error, error.__cause__)
-        else:
-            await _compare_with_limit("DATABASE_REPLICA_URL", connection, settings, workers)
 
 
-async def _compare_with_limit(
-    name: str, connection: driver.RawConnection, settings: DatabaseSettings, workers: int
-) -> None:
+async def _answer(connection: driver.RawConnection, question: Question[T]) -> T:
     try:
-        with translated(writing=True):
-            limit = int(await driver.scalar(connection, driver.CONNECTION_LIMIT))
-    finally:
-        await driver.close(connection)
-    per_worker = settings.pool_size + settings.max_overflow + driver.SPARE_CONNECTIONS
-    if not settings.external_pooler and workers * per_worker > limit:
-        logger.warning(
-            "%s: %d workers x (pool_size %d + max_overflow %d + %d) connections do not fit in the server's limit of "
-            "%d: lower DATABASE_POOL_SIZE, DATABASE_MAX_OVERFLOW or WEB_CONCURRENCY, or raise the server's limit",
-            name,
-            workers,
-            settings.pool_size,
-            settings.max_overflow,
-            driver.SPARE_CONNECTIONS,
-            limit,
-        )
+        return await question(connection)
+    except BaseException:  # a cancelled question leaves its answer in the socket
+        driver.terminate(connection)
+        raise

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, cast
 
 from sqlalchemy import Connection, CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import Session as SyncSession
 
 from app.database import driver
 from app.database.engine import Engine, Query, Values
@@ -31,14 +32,30 @@ class Base(DeclarativeBase):
 class Session(Fetching, AsyncSession):
     """SQLAlchemy's AsyncSession, and `fetch_all`, `fetch_one`, `fetch_val` and `affected` beside it."""
 
-    def __init__(self, engine: Engine, unit: Unit) -> None:
-        # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
-        super().__init__(expire_on_commit=False, close_resets_only=False)
+    def __init__(self, engine: Engine, unit: Unit) -> None:  # not SQLAlchemy's yet: see sync_session
         self._engine, self._unit = engine, unit
         self._operation = asyncio.Lock()
         self._in_operation: object = None
         self._savepoints = Savepoints(unit)
-        self.sync_session.bind = engine.connection(unit)
+
+    @cached_property
+    def sync_session(self) -> SyncSession:  # type: ignore[override]
+        """Made when it is asked for: it is a tenth of a read by key, and `fetch_*` of a read session need none."""
+        # close_resets_only: a session that is used after its end would otherwise begin anew and never give back.
+        super().__init__(expire_on_commit=False, close_resets_only=False)
+        session: SyncSession = self.__dict__["sync_session"]
+        session.bind = self._engine.connection(self._unit)
+        if self._unit.over:
+            session.close()
+        return session
+
+    @cached_property
+    def _proxied(self) -> SyncSession:  # type: ignore[override]
+        return self.sync_session
+
+    @property
+    def _is_made(self) -> bool:
+        return "sync_session" in self.__dict__
 
     def begin(self) -> AsyncSessionTransaction:
         return _Transaction(self)
@@ -54,6 +71,8 @@ class Session(Fetching, AsyncSession):
 
     @property
     def _options(self) -> Mapping[str, Any]:
+        if not self._is_made:
+            return super()._options
         return cast(Connection, self.sync_session.bind).get_execution_options()
 
     async def _flush(self) -> None:
@@ -67,16 +86,16 @@ class Session(Fetching, AsyncSession):
         if self._operation.locked():
             raise StatementUnderWay
         if self._unit.writes:
-            if self.in_transaction() or self._has_changes():
+            if self._is_made and (self.in_transaction() or self._has_changes()):
                 await self.commit()
         elif self._has_changes():  # they would be dropped without a word
             raise ReadOnlySession
 
     def _has_changes(self) -> bool:
-        return bool(self.new or self.dirty or self.deleted)
+        return self._is_made and bool(self.new or self.dirty or self.deleted)
 
     def _close(self) -> None:
-        if not self._operation.locked():  # else when that has ended: SQLAlchemy's session is in the midst of it
+        if self._is_made and not self._operation.locked():  # else when that has ended, whose midst this would be
             self.sync_session.close()
 
 

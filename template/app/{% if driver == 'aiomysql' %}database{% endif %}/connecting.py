@@ -64,7 +64,7 @@ async def _set_up(connection: RawConnection, options: Options, read_only: bool) 
     if limit := options.statement_timeout:
         seconds = max(1, round(limit))  # the default is a year for metadata, 50 s for rows
         limits = f""", innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}
-            /*!80000 , max_execution_time = {limit * 1000:.0f} */ /*M! , max_statement_time = {limit} */"""
+            /*!80000 , max_execution_time = {max(1, round(limit * 1000))} */ /*M! , max_statement_time = {limit} */"""
     text = f"""SET NAMES utf8mb4;
         SET SESSION TRANSACTION ISOLATION LEVEL {options.isolation_level}{", READ ONLY" if read_only else ""};
         SET SESSION time_zone = '+00:00', sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'){limits};

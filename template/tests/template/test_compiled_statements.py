@@ -63,6 +63,7 @@ async def test_values_are_given_by_name_to_a_statement_that_is_made_once(databas
         row = await session.fetch_one(by_id, {"id": 3})
         assert row is not None
         assert dict(row._mapping) == {"id": 3}
+        assert (repr(row), f"{row}") == ("{'id': 3}", "{'id': 3}")
         text = await session.fetch_one("SELECT id FROM probes WHERE id = :id", {"id": 4})
         assert text is not None
         assert dict(text._mapping) == {"id": 4}

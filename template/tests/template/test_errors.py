@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext, suppress
+from ssl import SSLCertVerificationError, SSLError
 
 import pytest
-from sqlalchemy import ClauseElement, Update, delete, insert, select, text, update
+from sqlalchemy import ClauseElement, Update, delete, exc, insert, select, text, update
+from sqlalchemy.orm.exc import StaleDataError
 
 from app.database import (
+    AccessDenied,
     CheckViolation,
     Database,
     DatabaseError,
@@ -18,11 +21,15 @@ from app.database import (
     NotNullViolation,
     SchemaMismatch,
     ServerGone,
+    SessionClosed,
+    StaleRow,
+    StatementRefused,
     StatementTimeout,
     TransactionAborted,
     UniqueViolation,
     driver,
 )
+from app.database.translation import translate
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
@@ -55,6 +62,32 @@ async def test_a_row_that_breaks_a_rule_says_which(
     assert caught.value.constraint == constraint
     assert str(caught.value) == kind.title  # nothing of the row, of the statement, of the driver
     assert caught.value.__cause__ is not None
+
+
+def alert(name: str) -> SSLError:
+    error = SSLError(1, "what the server says of a certificate")
+    error.reason = name
+    return error
+
+
+LIBRARIES: list[tuple[Exception, type[DatabaseError] | None]] = [
+    (exc.DBAPIError("SELECT 1", {}, Deadlock()), Deadlock),
+    (StaleDataError("1 row expected to be matched"), StaleRow),
+    (exc.PendingRollbackError("rolled back by an earlier error"), TransactionAborted),
+    (exc.InvalidRequestError("This Session has been permanently closed"), SessionClosed),
+    (exc.InvalidRequestError("A transaction is already begun"), StatementRefused),
+    (exc.InvalidRequestError("No such column"), None),
+    (SSLCertVerificationError(1, "self-signed certificate"), AccessDenied),
+    (alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), AccessDenied),
+    (alert("WRONG_VERSION_NUMBER"), ServerGone),
+    (LookupError("a bug"), None),
+]
+
+
+@pytest.mark.parametrize(("error", "kind"), LIBRARIES, ids=lambda case: type(case).__name__)
+def test_an_error_of_a_library_is_one_of_ours_or_nobodys(error: Exception, kind: type[DatabaseError] | None) -> None:
+    ours = translate(error, writing=True)
+    assert type(ours) is (type(None) if kind is None else kind)
 
 
 async def test_a_row_that_others_refer_to_cannot_be_deleted(probe_database: MakeDatabase) -> None:

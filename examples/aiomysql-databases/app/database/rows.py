@@ -29,6 +29,9 @@ class Record(Row[Any]):
     def _mapping(self) -> dict[str, Any]:  # type: ignore[override]  # a dictionary: what validates data wants one
         return dict(zip(self._parent._keys, self._data, strict=True))
 
+    def __repr__(self) -> str:
+        return repr(self._mapping)
+
     def keys(self) -> list[str]:
         return list(self._parent._keys)
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -14,12 +14,14 @@ from httpx import ASGITransport, AsyncClient
 from pydantic import ValidationError
 from sqlalchemy import select
 from starlette.responses import StreamingResponse
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import requests
 from app.database import CurrentDatabase, Database, InvalidValue, ReadSession, WriteSession
 from app.logs import levels_of
 from app.main import create_app
+from app.overload import REFUSED
+from app.problems import problem
 from app.settings import Settings
 from tests.statements import value
 from tests.template.test_overload import crowded as crowded
@@ -165,17 +167,59 @@ async def test_requests_that_are_refused_one_after_another_share_a_line_a_second
     lines: Callable[[], list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(requests, "EVERY", 0.2)
     before = counts()
     async with full(crowded):
-        for _ in range(20):
+        for _ in range(21):
             assert (await client.get("/x")).status_code == 503
-        assert len(lines()) == 1
-        monkeypatch.setattr(requests, "perf_counter", lambda: perf_counter() + requests.EVERY)
-        assert (await client.get("/x")).status_code == 503
-    (line,) = lines()
-    assert (line["refused"], line["status"], line["levelname"]) == (20, 503, "WARNING")
-    assert "one of 20 refused" in line["message"]
+        written = lines()
+        async with asyncio.timeout(30):
+            while sum(line.get("refused", 1) for line in written) < 21:
+                await asyncio.sleep(0.01)
+                written += lines()
+    assert "refused" not in written[0]
+    for line in written[1:]:
+        assert (line["status"], line["levelname"]) == (503, "WARNING")
+        assert line["message"] == f"{line['refused']} more requests were refused because of overload"
     assert sum((counts() - before).values()) == 21, "each is counted"
+
+
+async def test_refused_requests_of_the_last_second_have_their_line_when_the_service_ends(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    async def service(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope[REFUSED] = True
+            await problem(503)(scope, receive, send)
+
+    ending = requests.RequestsMiddleware(service)
+    for _ in range(3):
+        await asked(ending)
+    await ending({"type": "lifespan"}, nothing, ignored)
+    assert [line.get("refused", 1) for line in lines()] == [1, 2]
+
+
+async def test_a_route_whose_own_work_was_cancelled_by_somebody_has_failed_and_the_service_goes_on(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    async def service(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    with suppress(asyncio.CancelledError):
+        await asked(requests.RequestsMiddleware(service))
+    assert [line["status"] for line in lines()] == [500]
+
+
+async def asked(service: ASGIApp) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "app": FastAPI()}
+    await service(scope, nothing, ignored)
+
+
+async def nothing() -> Message:
+    return {"type": "http.request"}
+
+
+async def ignored(message: Message) -> None: ...
 
 
 async def test_an_answer_that_breaks_off_is_said_to_be_cut_off(

@@ -80,4 +80,5 @@ async def test_a_name_without_a_column_is_refused_for_many_values_too(probe_data
             await session.execute_many(insert(probes), [probe(id) | {"nmae": "x"} for id in (1, 2)])
         await session.execute_many(insert(probes), [probe(id) for id in (1, 2)])
         await session.execute_many(insert(probes).execution_options(of_ours=1), [probe(id) for id in (3, 4)])
+        await session.execute_many(insert(probes), [])
         assert await session.fetch_val(select(func.count()).select_from(probes)) == 4

@@ -10,17 +10,20 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from app import startup
+from app.connection_limit import warn_if_too_many
 from app.database import Database, driver
 from app.lifespan import CannotStart
 from app.main import create_app
 from app.settings import Settings
-from app.startup import wait_for_server
+from app.startup import CannotConnect, wait_for_server
 from tests import facts
 from tests.processes import Process, prepare
 from tests.proxy import Proxy, by_way_of, reserved_port
@@ -251,6 +254,38 @@ async def test_connections_that_do_not_fit_in_the_server_are_warned_of(
     await wait_for_server(small.model_copy(update={"pool_size": 1_000_000}), workers=1)
     await wait_for_server(small.model_copy(update={"max_overflow": 1_000_000}), workers=1)
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+@pytest.mark.parametrize("lost", ["DATABASE_URL", "DATABASE_REPLICA_URL"])
+async def test_a_server_that_is_lost_while_the_start_asks_it_something_is_as_one_that_does_not_answer(
+    settings: Settings, lost: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def ask(connection: driver.RawConnection, name: str, *arguments: Any) -> None:
+        asked.append(name)
+        if name == lost and asked.count(name) == 1:
+            driver.terminate(connection)
+        await warn_if_too_many(connection, name, *arguments)
+
+    monkeypatch.setattr(startup, "warn_if_too_many", ask)
+    with_replica = {"replica_url": settings.database.url, "startup_timeout": 30}
+    await wait_for_server(settings.database.model_copy(update=with_replica), workers=1)
+    if lost == "DATABASE_URL":  # which is asked again
+        assert asked == ["DATABASE_URL", "DATABASE_URL", "DATABASE_REPLICA_URL"]
+        assert "does not answer" not in caplog.text
+    else:
+        assert asked == ["DATABASE_URL", "DATABASE_REPLICA_URL"]
+        assert "The replica does not answer: The database server cannot be reached" in caplog.text
+
+
+@pytest.mark.usefixtures("no_pooler")
+async def test_a_question_of_the_start_that_the_server_refuses_is_one_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "CONNECTION_LIMIT", "SELECT no_such_column")
+    with pytest.raises(CannotConnect, match="a column that the database does not have"):
+        await wait_for_server(settings.database, workers=1)
 
 
 @pytest.mark.usefixtures("no_pooler")

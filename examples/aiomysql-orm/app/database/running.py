@@ -1,7 +1,6 @@
 """Statements of a unit of work: checked, one at a time, on the connection of its task, with our errors."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
@@ -58,10 +57,6 @@ class Running:
             await look((await unit._connected()).raw)
 
         await self._alone(connected)
-
-    def whole(self) -> AbstractAsyncContextManager[None]:
-        """For several statements that are done as one, or not at all."""
-        return self._seat.whole()
 
     async def _alone(self, work: Callable[["Running"], Awaitable[Any]]) -> Any:
         """`work` by the unit whose connection it is: the task's open transaction, or this one.
@@ -132,14 +127,6 @@ class Running:
         """Nothing of the transaction may be stored: half of something has been sent."""
         if self.transaction:
             self.transaction.lost = error
-
-    def keeps_state(self, now: bool) -> bool:
-        """Say whether the connection is to be closed at the end of the unit; returns what was said before."""
-        connection = self._seat.connection
-        if connection is None:
-            return False
-        connection.keeps_state, before = now, connection.keeps_state
-        return before
 
     async def _connected(self) -> Connection:
         raise NotImplementedError

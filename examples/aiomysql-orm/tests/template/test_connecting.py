@@ -324,3 +324,14 @@ async def test_a_connection_that_is_being_opened_when_the_database_closes_is_not
         await closing
         assert [type(end) for end in ends] == [ServerGone, ServerGone]
         assert (database.status().open, database.status().in_use) == (0, 0)
+
+
+async def test_a_bug_in_what_makes_a_connection_ready_is_seen_as_it_is_and_keeps_no_place(settings: Settings) -> None:
+    async def prepare(raw: driver.RawConnection) -> None:
+        raise LookupError
+
+    of_one_bug = pool.Pool(settings.database.target, settings.database, prepare)
+    with pytest.raises(LookupError):
+        await of_one_bug.acquire()
+    assert (of_one_bug.status().in_use, of_one_bug.status().open) == (0, 0)
+    await of_one_bug.close()

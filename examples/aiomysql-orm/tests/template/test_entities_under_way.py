@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.util import await_only
 
 from app.database import (
     DatabaseError,
@@ -257,3 +258,26 @@ async def test_a_transaction_of_the_sessions_own_without_a_statement_sends_nothi
         await session.commit()
         await session.rollback()
     assert database.status().open == 0
+
+
+@both_kinds
+async def test_an_operation_that_waits_for_something_else_ends_its_unit_with_an_error(
+    probe_database: MakeDatabase, server: driver.RawConnection, kind: str
+) -> None:
+    database = probe_database(**ONE)
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+    operations: list[asyncio.Task[None]] = []
+
+    def waits(sync_session: object) -> None:
+        begun.set()
+        await_only(goes_on.wait())
+
+    async def work(session: Session) -> None:
+        operations.append(asyncio.create_task(session.run_sync(waits)))
+        await begun.wait()
+
+    with pytest.raises(StatementUnderWay):
+        await in_unit(database, kind, work)
+    goes_on.set()
+    await asyncio.gather(*operations)
+    await nothing_is_left(database, server)

@@ -54,8 +54,8 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
     """
     hosts = [(target.socket, target.socket_port)] if target.socket else target.hosts
     limits = {
-        "statement_timeout": f"{options.statement_timeout * 1000:.0f}",
-        "idle_in_transaction_session_timeout": f"{options.transaction_timeout * 1000:.0f}",
+        "statement_timeout": _milliseconds(options.statement_timeout),
+        "idle_in_transaction_session_timeout": _milliseconds(options.transaction_timeout),
         "client_connection_check_interval": "1000",  # ends the statement of a client that has gone (PostgreSQL 14+)
     }
     # A pooler refuses unknown start-up parameters; BEGIN brings them along instead, in the same round trip.
@@ -91,6 +91,11 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
         connection.pooled, connection.keeps_plans = True, False
         connection.limits = " ".join(f"SET LOCAL {name} = {value};" for name, value in limits.items())
     return connection
+
+
+def _milliseconds(seconds: float) -> str:
+    """0, which is none, for 0 alone."""
+    return str(max(1, round(seconds * 1000)) if seconds else 0)
 
 
 def is_closed(connection: RawConnection) -> bool:

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Interval, type_coerce
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.database import durations
+from app.database import instants
 from app.database.dialect import TIMESTAMP_TYPE
-from app.database.errors import InvalidValue, UnreadableValue
+from app.database.errors import InvalidValue
 
 _OUTSIDE = "A time is outside of the years 1 to 9999 in UTC"
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))  # to PostgreSQL's driver
@@ -27,8 +27,8 @@ class _Reckoning(DateTime.Comparator[datetime]):
 
 def _reckoned(expression: Any) -> Any:
     if isinstance(expression.type, DateTime | UtcDateTime):
-        return type_coerce(durations.moved(expression), UtcDateTime())
-    return durations.between(expression) if isinstance(expression.type, Interval) else expression
+        return type_coerce(instants.moved(expression), UtcDateTime())
+    return instants.between(expression) if isinstance(expression.type, Interval) else expression
 
 
 class _Instant(DateTime):
@@ -61,16 +61,4 @@ class UtcDateTime(TypeDecorator[datetime]):
         return instant
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
-        return _finite if TIMESTAMP_TYPE.timezone else _in_utc  # what has a zone comes in UTC from the driver
-
-
-def _finite(value: datetime | None) -> datetime | None:
-    if value is not None and value.tzinfo is None:
-        raise UnreadableValue("A time is infinity, which names no instant: store NULL instead")
-    return value
-
-
-def _in_utc(value: datetime | str | None) -> datetime | None:
-    if isinstance(value, str):  # of an expression with a value in it: MySQL has no literals of this type
-        value = datetime.fromisoformat(value)
-    return None if value is None else value.replace(tzinfo=UTC)
+        return instants.received

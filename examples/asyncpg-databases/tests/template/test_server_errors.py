@@ -3,10 +3,12 @@
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import timedelta
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import (
     Column,
     Enum,
@@ -39,13 +41,16 @@ from app.database import (
     UnreadableValue,
     UtcDateTime,
     ValueTooLarge,
+    connecting,
     driver,
     error_codes,
 )
+from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
 from tests.template import ways
+from tests.urls import replaced
 
 MakeDatabase = Callable[..., Database]
 
@@ -351,3 +356,45 @@ async def test_each_tenant_has_a_schema_with_types_of_its_own(
             assert await value(session, select(func.count()).select_from(probes)) == 0
     for name in tenants:
         await server.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+async def test_a_full_disk_ends_the_transaction_for_us_as_it_does_for_the_server(probe_database: MakeDatabase) -> None:
+    full = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
+    with pytest.raises(TransactionAborted) as caught:
+        async with probe_database().transaction() as session:
+            with pytest.raises(Unavailable):
+                await run(session, full)
+            with pytest.raises(TransactionAborted):
+                await value(session, select(1))
+    assert type(caught.value.__cause__) is Unavailable
+
+
+WAYS_IN = [
+    ("127.0.0.1:1,{}", "", None),  # the next one answers
+    ("{},127.0.0.1:1", "", None),
+    ("127.0.0.1:1,127.0.0.1:2", "", ServerGone),
+    ("{}", "target_session_attrs=primary", None),
+    ("{}", "target_session_attrs=standby", Unavailable),
+    ("{}", "sslmode=require&sslnegotiation=direct", ServerGone),  # which has no TLS, and so not at once either
+]
+
+
+@pytest.mark.usefixtures("no_pooler")
+@pytest.mark.parametrize(("hosts", "options", "kind"), WAYS_IN)
+async def test_of_several_hosts_the_first_that_answers_and_has_the_wanted_part_is_used(
+    probe_database: MakeDatabase, settings: Settings, hosts: str, options: str, kind: type[DatabaseError] | None
+) -> None:
+    usual = settings.database.url.get_secret_value()
+    host, port = settings.database.target.hosts[0]
+    if settings.database.target.socket or settings.database.target.tls != "disable":
+        pytest.skip("the hosts of this URL cannot be told apart from its other parts")
+    url = replaced(usual, "location", hosts.format(f"{host}:{port}")).partition("?")[0]
+    database = probe_database(url=SecretStr(f"{url}?{options}"))
+    with nullcontext() if kind is None else pytest.raises(kind, check=lambda error: type(error) is kind):
+        async with database.read() as session:
+            assert await value(session, select(1)) == 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0"), (1e-9, "1"), (0.0004, "1"), (0.0016, "2"), (4.1, "4100")])
+def test_only_no_limit_is_told_as_none(seconds: float, text: str) -> None:
+    assert connecting._milliseconds(seconds) == text

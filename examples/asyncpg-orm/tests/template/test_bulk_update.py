@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, func, insert, select
 
 from app.database import Database, ForeignKeyViolation, InvalidValue, UniqueViolation, driver
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
@@ -11,7 +11,7 @@ from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests.probes import RICH, numbered, probe, probes
 from tests.proxy import Proxy
-from tests.statements import rows, run
+from tests.statements import rows, run, sqlalchemy_engine
 
 MakeDatabase = Callable[..., Database]
 
@@ -43,6 +43,23 @@ async def test_what_python_makes_at_an_update_is_added(probe_database: MakeDatab
         await bulk_insert(session, probes, [probe(1), probe(2)])
         await bulk_update(session, probes, [{"id": 1, "value": 1}], key="id")
         assert await rows(session, select(probes.c.made).order_by(probes.c.id)) == [(8,), (7,)]
+
+
+async def test_what_the_server_makes_at_an_update_is_made(probe_database: MakeDatabase, settings: Settings) -> None:
+    changed = Column("changed", Integer, onupdate=func.length("70 % :x"))
+    kept = Table("kept_at", MetaData(), Column("id", Integer, primary_key=True), Column("name", Integer), changed)
+    engine = sqlalchemy_engine(settings.database)
+    async with engine.begin() as connection:
+        await connection.run_sync(kept.metadata.create_all)
+    try:
+        async with probe_database().transaction() as session:
+            await bulk_insert(session, kept, [{"id": 1, "name": 1}, {"id": 2, "name": 2}])
+            assert await bulk_update(session, kept, [{"id": 2, "name": 3}], key="id") == 1
+            assert await rows(session, select(kept).order_by(kept.c.id)) == [(1, 1, None), (2, 3, 7)]
+    finally:
+        async with engine.begin() as connection:
+            await connection.run_sync(kept.metadata.drop_all)
+        await engine.dispose()
 
 
 async def test_a_key_may_be_any_columns(probe_database: MakeDatabase) -> None:

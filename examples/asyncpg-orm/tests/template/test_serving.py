@@ -21,6 +21,7 @@ from app.database import driver
 from app.settings import Settings
 from tests import facts
 from tests.processes import Process, prepare
+from tests.urls import replaced
 
 prepare()
 
@@ -83,11 +84,31 @@ def test_a_failed_start_ends_with_a_status_that_says_so(workers: str, tmp_path: 
     assert {"time", "level", "name", "message"} <= set.intersection(*map(set, lines)), "the server's lines too"
 
 
-def test_a_number_of_workers_that_cannot_be_used_is_refused_with_one_sentence(tmp_path: Path) -> None:
-    with serve(folder=tmp_path, WEB_CONCURRENCY="many") as process:
-        assert process.exit_code() != 0
-        assert "'many' is not a valid integer" in process.output
+@pytest.mark.parametrize("workers", ["many", "0", "-1", "1.5"])
+def test_a_number_of_workers_that_cannot_be_used_is_refused_with_one_sentence(
+    workers: str, url: str, tmp_path: Path
+) -> None:
+    with serve(folder=tmp_path, DATABASE_URL=url, WEB_CONCURRENCY=workers) as process:
+        assert process.exit_code() == FAILED_START
+        assert "WEB_CONCURRENCY cannot be used" in process.output
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_a_start_that_waits_for_the_database(
+    workers: str, number: signal.Signals, url: str, tmp_path: Path
+) -> None:
+    away = replaced(url, "location", "127.0.0.1:1")
+    waits = {"DATABASE_STARTUP_TIMEOUT": "3600", "WEB_CONCURRENCY": workers}
+    with serve(folder=tmp_path, DATABASE_URL=away, **waits) as process:
+        process.says(rf"(?s)(?:Waiting for application startup.*){{{workers}}}")
+        time.sleep(0.5)  # until it waits: nobody says so
+        process.signal(number)
+        assert process.exit_code() == FAILED_START
+        assert "Asked to stop before the database had answered" in process.output
+        assert "Traceback" not in process.output
+        assert process.has_left_nothing()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pymysql
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Table, func, literal_column, select
 
 from app.database import driver
 from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
-from app.database.bulk.staging import NUMBER, table_for
+from app.database.bulk.staging import NUMBER, numbered, table_for
 from app.database.bulk.unit import execute
-from app.database.errors import StatementRefused
+from app.database.errors import StatementRefused, UniqueViolation
 from app.database.rows import Ran
 from app.database.unit import Unit
 
@@ -63,18 +63,31 @@ async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Tab
     # With no index, a join without statistics compares each row of one table with each of the other.
     parts, whole = _index(batch, unique)
     staging = table_for(batch, unique if whole else ())
+    staging.info["without index"] = () if whole else [staging.c[column.name] for column in unique]
     selected = f"SELECT 0 AS {NUMBER}, {batch.names()} FROM {batch.table_name()} LIMIT 0"
-    before = unit.keeps_state(True)  # it would outlive the transaction; neither this nor its creation ends one
+    connection: Any = unit._seat.connection  # there since the savepoint around this
+    # The table would outlive the transaction; neither its creation nor its end ends one.
+    before, connection.keeps_state = connection.keeps_state, True
     try:
-        create = (
-            f"CREATE TEMPORARY TABLE {staging.name} ({NUMBER} BIGINT PRIMARY KEY{parts}) ENGINE=InnoDB AS {selected}"
-        )
+        columns = f"{NUMBER} BIGINT PRIMARY KEY{parts}"
+        create = f"CREATE TEMPORARY TABLE {staging.name} ({columns}) ENGINE=InnoDB AS {selected}"
         await unit.run(create, (), _create, own=True)
         yield staging
     finally:
         with suppress(Exception):
             await execute(unit, f"DROP TEMPORARY TABLE {staging.name}")
-            unit.keeps_state(before)
+            connection.keeps_state = before
+
+
+async def fill(unit: Unit, batch: Batch, staging: Table) -> None:
+    """Put the rows into it. Raises UniqueViolation for a key of an earlier one."""
+    await insert(unit, numbered(batch, staging))
+    if keys := staging.info["without index"]:
+        place = func.row_number().over(partition_by=keys, order_by=staging.c[NUMBER])  # by the server's own comparison
+        each = select(staging.c[NUMBER], place.label("place")).subquery("each_row")
+        query = select(each.c[NUMBER]).where(each.c.place > literal_column("1")).order_by(each.c[NUMBER])
+        for (row,) in (await unit.run(str(query.compile(dialect=batch.dialect)), (), own=True)).rows:
+            raise UniqueViolation(row=row)
 
 
 async def _create(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:

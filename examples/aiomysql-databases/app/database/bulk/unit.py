@@ -50,7 +50,7 @@ async def all_or_nothing(session: Session) -> AsyncIterator[tuple[Unit, Dialect]
     if options := session._options:
         raise StatementRefused(f"Bulk rows go by the table itself, without the connection's {', '.join(options)}")
     await session._flush()
-    async with session._unit.whole(), _savepoint(session._unit, "bulk"):
+    async with session._unit._seat.whole(), _savepoint(session._unit, "bulk"):
         yield session._unit, session._engine.dialect
 
 

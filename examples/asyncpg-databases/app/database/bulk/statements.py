@@ -10,7 +10,7 @@ from sqlalchemy import Table
 from app.database import driver
 from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
-from app.database.bulk.staging import NUMBER, table_for
+from app.database.bulk.staging import NUMBER, numbered, table_for
 from app.database.bulk.unit import ByInsert, execute
 from app.database.errors import DatabaseError, InvalidValue, StatementRefused
 from app.database.rows import Ran
@@ -65,3 +65,8 @@ async def staged(unit: Unit, batch: Batch, unique: Columns = ()) -> AsyncIterato
     await unit.run(f"CREATE TEMPORARY TABLE {staging.name} ON COMMIT DROP AS {selected}", (), create, own=True)
     yield staging
     await execute(unit, f"DROP TABLE {staging.name}")  # after an error the savepoint's rollback does it
+
+
+async def fill(unit: Unit, batch: Batch, staging: Table) -> None:
+    """Put the rows into it. Raises UniqueViolation for a key of an earlier one."""
+    await insert(unit, numbered(batch, staging))

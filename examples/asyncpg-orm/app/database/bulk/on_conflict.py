@@ -7,9 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.database.bulk.columns import Columns, key_of, rows_of
 from app.database.bulk.rows import Batch
-from app.database.bulk.staging import numbered
-from app.database.bulk.statements import insert as insert_rows
-from app.database.bulk.statements import staged
+from app.database.bulk.statements import fill, staged
 from app.database.errors import DatabaseError, StatementRefused, UniqueViolation
 from app.database.unit import Unit
 
@@ -21,7 +19,7 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
     key = key_of(keys)
     target: Any = {"index_elements": list(keys), "index_where": None if key is None else rows_of(key)}
     async with staged(unit, batch) as staging:
-        await insert_rows(unit, numbered(batch, staging))
+        await fill(unit, batch, staging)
         given = select(*(staging.c[column.name] for column in batch.columns))
         inserting = insert(batch.table).from_select([c.key for c in batch.columns], given, False)
         if update:

@@ -3,15 +3,15 @@
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, func, literal_column, select, type_coerce
+from sqlalchemy import Table, literal_column, type_coerce
 from sqlalchemy import update as update_of
 from sqlalchemy.types import NullType
 
 from app.database.backend import Session
-from app.database.bulk.columns import Columns, Names, Target, chosen, key_of
+from app.database.bulk.columns import Columns, Names, Target, chosen
 from app.database.bulk.rows import Batch, Rows, batches
-from app.database.bulk.staging import NUMBER, numbered
-from app.database.bulk.statements import insert, staged
+from app.database.bulk.staging import NUMBER
+from app.database.bulk.statements import fill, staged
 from app.database.bulk.unit import all_or_nothing, apply, execute
 from app.database.errors import InvalidValue, UniqueViolation
 from app.database.unit import Unit
@@ -31,16 +31,17 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
     keys = chosen(target, key)
     async with all_or_nothing(session) as (unit, dialect):
         given = batches(dialect, target, rows, defaults="onupdate")
-        async for first in given:
-            first.keys(keys)  # that the rows have them
-            if not set(first.columns) - set(keys):
-                raise ValueError("the rows have nothing to set beside their key")
-            async with staged(unit, first, keys) as staging:
-                matched = await _apply(unit, first, staging, keys)
-                async for batch in given:
-                    matched += await _apply(unit, batch, staging, keys)
-            return matched
-    return 0
+        first = await anext(given, None)
+        if first is None:
+            return 0
+        first.keys(keys)  # that the rows have them
+        if not set(first.columns) - set(keys):
+            raise ValueError("the rows have nothing to set beside their key")
+        async with staged(unit, first, keys) as staging:
+            matched = await _apply(unit, first, staging, keys)
+            async for batch in given:
+                matched += await _apply(unit, batch, staging, keys)
+    return matched
 
 
 async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns) -> int:
@@ -56,23 +57,12 @@ async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns) -> int
 async def _update(staging: Table, keys: Columns, unit: Unit, batch: Batch) -> int:
     number, given = staging.c[NUMBER], [staging.c[key.name] for key in keys]
     try:
-        await insert(unit, numbered(batch, staging))
+        await fill(unit, batch, staging)
     except UniqueViolation as error:
-        raise _Doubled from error
-    if key_of(given) is None:
-        await _refuse_doubles(unit, batch, staging, given)
+        raise _Doubled(row=error.row) from error
     values: dict[Any, Any] = {c: staging.c[c.name] for c in batch.columns if c not in set(keys)}
     joined = [one == type_coerce(key, NullType()) for one, key in zip(given, keys, strict=True)]
     span: Any = [literal_column(str(batch.numbers[end])) for end in (0, -1)]
     statement = update_of(batch.table).values(values).where(*joined, number.between(*span))
-    return await execute(unit, str(statement.compile(dialect=batch.dialect)))
-
-
-async def _refuse_doubles(unit: Unit, batch: Batch, staging: Table, given: Columns) -> None:
-    """Of keys that no unique index can have, by the server's own comparison."""
-    place = func.row_number().over(partition_by=given, order_by=staging.c[NUMBER])
-    each = select(staging.c[NUMBER], place.label("place")).subquery("each_row")
-    query = select(func.min(each.c[NUMBER])).where(each.c.place > literal_column("1"))
-    ((row,),) = (await unit.run(str(query.compile(dialect=batch.dialect)), (), own=True)).rows
-    if row is not None:
-        raise _Doubled(row=row)
+    # The values of a column's `onupdate` are part of the text.
+    return await execute(unit, str(statement.compile(dialect=batch.dialect, compile_kwargs={"literal_binds": True})))

@@ -1,8 +1,9 @@
-"""How MySQL and MariaDB move an instant by a duration, and take two from one another: by functions, for their operators
-take times for numbers. https://dev.mysql.com/doc/refman/9.7/en/date-and-time-functions.html
+"""How instants come from MySQL and MariaDB, and how they move one by a duration and take two from one another: by
+functions, for their operators take times for numbers.
+https://dev.mysql.com/doc/refman/9.7/en/date-and-time-functions.html
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from operator import sub
 from typing import Any
 
@@ -23,6 +24,15 @@ class _Duration(TypeDecorator[timedelta]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> timedelta | None:
         return None if value is None else value * _LENGTH
+
+
+def received(value: datetime | str | None) -> datetime | None:
+    """What a column holds, in UTC by our own doing; a text where an expression has a value in it: there are no literals
+    of this type.
+    """
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return None if value is None else value.replace(tzinfo=UTC)
 
 
 def moved(expression: Any) -> Any:
