@@ -11,6 +11,9 @@ from sqlalchemy.orm.exc import StaleDataError
 from app.database import errors
 from app.database.error_codes import classify
 
+ENDED = "A statement ended the transaction of its unit of work: what came before may be stored"
+# Not a class of the service's own that is called Transaction.
+_OF_TRANSACTION = re.compile(r"^(?!Instance |Could not refresh ).*(?:transaction|savepoint)", re.IGNORECASE)
 # What a server says of our certificate: https://www.rfc-editor.org/rfc/rfc8446#section-6.2
 _ABOUT_US = re.compile(r"ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|ALERT_HANDSHAKE_FAILURE")
 
@@ -30,14 +33,18 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
         return errors.TransactionAborted()
     if isinstance(error, exc.InvalidRequestError) and "permanently closed" in str(error):
         return errors.SessionClosed()
-    if isinstance(error, exc.InvalidRequestError) and "transaction" in str(error).lower():
+    if isinstance(error, exc.InvalidRequestError) and _OF_TRANSACTION.search(str(error)):
         return errors.StatementRefused(
             "The session's transaction or savepoint was begun or ended elsewhere, as by a task"
         )
     if refused := _of_tls(error) or _of_tls(error.__cause__):
         return refused
     ours = classify(error)
-    return errors.ReadOnlySession() if isinstance(ours, errors.ReadOnlyServer) and not writing else ours
+    if isinstance(ours, errors.ReadOnlyServer) and not writing:
+        return errors.ReadOnlySession()
+    if isinstance(ours, errors.ReadOnlySession) and writing:  # by what a connection is outside of a transaction
+        return errors.TransactionAborted(ENDED)
+    return ours
 
 
 def _of_tls(error: BaseException | None) -> errors.DatabaseError | None:

@@ -1,9 +1,10 @@
 """MySQL, MariaDB and aiomysql, as facts: names, ports, and how a text of their SQL is read."""
 
 import re
+from typing import Any
 
-from sqlalchemy import DateTime
-from sqlalchemy.dialects.mysql import DATETIME
+from sqlalchemy import DateTime, Double, Enum, Float
+from sqlalchemy.dialects.mysql import DATETIME, ENUM, SET
 
 NAME = "aiomysql"
 SERVER = "MySQL and MariaDB"
@@ -43,3 +44,10 @@ STAYING = re.compile(
 )
 LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter
 KEEPING = ", whose connection is closed at its end when its session was changed"
+
+
+def sorts_otherwise(type: Any) -> bool:
+    """Whether ORDER BY and > do not agree: of words, which have a place, of a FLOAT, which is read with six digits."""
+    type = getattr(type, "impl_instance", type)  # of a service's own
+    words = isinstance(type, ENUM | SET) or (isinstance(type, Enum) and type.native_enum)
+    return words or (isinstance(type, Float) and not isinstance(type, Double))

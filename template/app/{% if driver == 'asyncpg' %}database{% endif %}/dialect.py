@@ -1,6 +1,7 @@
 """PostgreSQL and asyncpg, as facts: names, ports, and how a text of its SQL is read."""
 
 import re
+from typing import Any
 
 from sqlalchemy import DateTime
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -57,3 +58,8 @@ STAYING = re.compile(
 # What stays or not by the value of a parameter: true is for the transaction alone.
 LOCAL_BY = re.compile(r"\bSET_CONFIG ?\((?:[^()]|\([^()]*\))*, ?\$(\d+)(?:::BOOLEAN)? ?\)")
 KEEPING = ", and SET LOCAL, set_config(..., true) or pg_advisory_xact_lock() there"
+
+
+def sorts_otherwise(type: Any) -> bool:
+    """Whether ORDER BY and > do not agree: there is no such type."""
+    return False

@@ -55,23 +55,26 @@ async def commit(connection: RawConnection) -> None:
     """Raises unless the server says that it committed; after an earlier error it says ROLLBACK, and no more."""
     if not is_closed(connection) and not in_transaction(connection):
         raise errors.TransactionAborted
-    if await connection.execute("COMMIT") == "ROLLBACK":
+    ended = await connection.execute("COMMIT")
+    connection.is_elsewhere = False  # with the transaction, to whose end a search path was set
+    if ended == "ROLLBACK":
         raise errors.TransactionAborted
 
 
 async def rollback(connection: RawConnection) -> None:
     await connection.execute("ROLLBACK")
+    connection.is_elsewhere = False
 
 
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
-    plan, description = await plan_of(connection, statement)
+    plan, description = await plan_of(connection, statement, arguments)
     rows = await fetched(connection, statement, plan, plan.fetch(*arguments))
     return _ran(plan, rows, description)
 
 
 async def run_one(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """As `run`, but no more than the first row is sent."""
-    plan, description = await plan_of(connection, statement)
+    plan, description = await plan_of(connection, statement, arguments)
     row = await fetched(connection, statement, plan, plan.fetchrow(*arguments))
     return _ran(plan, [] if row is None else [row], description)
 
@@ -89,7 +92,7 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
-    plan, _ = await plan_of(connection, statement)
+    plan, _ = await plan_of(connection, statement, ())
     try:
         await fetched(connection, statement, plan, plan.executemany(arguments))
     except Exception:

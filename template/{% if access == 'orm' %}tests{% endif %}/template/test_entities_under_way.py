@@ -4,6 +4,7 @@ says of those that both access styles have.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from app.database import (
     ReadOnlySession,
     Session,
     SessionClosed,
+    StatementRefused,
     StatementUnderWay,
     TransactionAborted,
     UniqueViolation,
@@ -281,3 +283,25 @@ async def test_an_operation_that_waits_for_something_else_ends_its_unit_with_an_
     goes_on.set()
     await asyncio.gather(*operations)
     await nothing_is_left(database, server)
+
+
+async def closes(session: Session) -> None:
+    await session.close()
+
+
+async def leaves(session: Session) -> None:
+    async with session:
+        await session.execute(insert(probes).values(probe(2)))
+
+
+@pytest.mark.parametrize(("ends", "stored"), [(closes, None), (leaves, 2)])
+async def test_a_session_that_a_route_ends_itself_loses_nothing_without_a_word(
+    probe_database: MakeDatabase, ends: Use, stored: int | None
+) -> None:
+    database = probe_database()
+    with pytest.raises(StatementRefused) if stored is None else nullcontext():
+        async with database.transaction() as session:
+            await session.execute(insert(probes).values(probe(1)))
+            await ends(session)
+    async with database.read() as session:
+        assert await session.fetch_val(select(func.max(probes.c.id))) == stored

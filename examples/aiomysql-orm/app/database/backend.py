@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as SyncSession
 
 from app.database import driver
 from app.database.engine import Engine, Query, Values
-from app.database.errors import ReadOnlySession, StatementUnderWay
+from app.database.errors import ReadOnlySession, StatementRefused, StatementUnderWay
 from app.database.fetching import Fetching
 from app.database.metadata import metadata
 from app.database.savepoints import Savepoints
@@ -63,6 +63,15 @@ class Session(Fetching, AsyncSession):
     def begin_nested(self) -> AsyncSessionTransaction:
         return _Transaction(self, nested=True)
 
+    async def close(self) -> None:
+        if self._unit.writes and not self._unit.over:  # which would be committed without what the session did
+            raise StatementRefused("The unit of work ends its session itself: do without close()")
+        await super().close()
+
+    aclose = reset = invalidate = close
+
+    async def __aexit__(self, *_: object) -> None: ...
+
     async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
         await self._flush()
         if options := self._options:
@@ -71,9 +80,7 @@ class Session(Fetching, AsyncSession):
 
     @property
     def _options(self) -> Mapping[str, Any]:
-        if not self._is_made:
-            return super()._options
-        return cast(Connection, self.sync_session.bind).get_execution_options()
+        return cast(Connection, self.sync_session.bind).get_execution_options() if self._is_made else super()._options
 
     async def _flush(self) -> None:
         if self._unit.writes:

@@ -29,7 +29,8 @@ _NUMBERS: dict[type[errors.DatabaseError], tuple[int, ...]] = {
     errors.LockTimeout: (1205, 1689, 3133, 3572),
     errors.StatementTimeout: (1317, 1969, 3024, 3699),  # 1317: KILL QUERY
     # A replica, InnoDB itself (1015 on MySQL, 1036 on MariaDB), a schema that is moved, a group without a majority.
-    errors.ReadOnlyServer: (1015, 1036, 1290, 1792, 1836, 1874, 1881, 3100, 3989),
+    errors.ReadOnlyServer: (1015, 1036, 1290, 1836, 1874, 1881, 3100, 3989),
+    errors.ReadOnlySession: (1792,),
     # Shut down, killed, offline, a COMMIT that a Galera node could not send to the others; what the client says itself.
     errors.ServerGone: (
         *(1053, 1077, 1079, 1180, 1927, 3032, 3168, 3169, 4031, 4081, 4082, 6400),

@@ -10,6 +10,7 @@ from app.database.own_writes import note_write
 from app.database.seat import Seat
 from app.database.statements import Kind
 from app.database.tracing import UnitSpans
+from app.database.translation import ENDED
 
 
 class Transaction:
@@ -45,9 +46,7 @@ class Transaction:
         if kind.returns_to_savepoint:
             self.stuck = None
         if not driver.in_transaction(raw):
-            self.lost = errors.TransactionAborted(
-                "A statement ended the transaction of its unit of work: what came before may be stored"
-            )
+            self.lost = errors.TransactionAborted(ENDED)
 
     def failed(self, error: BaseException) -> None:
         if isinstance(error, driver.NEEDS_SAVEPOINT):

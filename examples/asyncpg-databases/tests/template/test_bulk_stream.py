@@ -1,9 +1,11 @@
 """stream: any number of rows in bounded memory, in pages of a read session each; and the answers made of them."""
 
 import asyncio
+import enum
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,15 +13,17 @@ import uvicorn
 from fastapi import FastAPI, Request
 from httpx import ASGITransport, AsyncClient, RemoteProtocolError
 from pydantic import BaseModel
-from sqlalchemy import Select, select, text
+from sqlalchemy import Column, Double, Enum, Float, Integer, MetaData, Numeric, Select, Table, select, text
+from sqlalchemy.types import TypeEngine
 from starlette.responses import StreamingResponse
 
-from app.database import CurrentDatabase, Database, Session, metrics
+from app.database import CurrentDatabase, Database, Session, dialect, metrics
 from app.database.bulk import bulk_insert, stream
 from app.error_handlers import add_problem_handlers
 from app.ndjson import ndjson
+from app.settings import Settings
 from tests.probes import RICH, probe, probes
-from tests.statements import run
+from tests.statements import run, sqlalchemy_engine
 from tests.template.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
@@ -232,3 +236,50 @@ async def test_a_client_that_reads_slowly_is_waited_for_and_one_that_leaves_ends
         async with asyncio.timeout(10):
             await ended.wait()
     assert filled.status().in_use == 0
+
+
+@pytest.mark.parametrize("query", [select(probes).limit(3), select(probes).offset(2), select(probes).fetch(3)])
+async def test_a_limit_or_an_offset_would_be_those_of_each_page(filled: Database, query: Select[Any]) -> None:
+    with pytest.raises(ValueError, match="limit or an offset"):
+        await anext(stream(filled, query, key=[probes.c.id], page=PAGE))
+
+
+class Word(enum.Enum):
+    zebra = "zebra"
+    apple = "apple"
+
+
+KEYS = {
+    "native enum": (Enum(Word), [Word.zebra, Word.apple]),
+    "enum of text": (Enum(Word, native_enum=False, length=9), [Word.apple, Word.zebra]),
+    "float": (Float(), [1 + number / 3 for number in range(6)]),
+    "double": (Double(), [1 + number / 3 for number in range(6)]),
+    "decimal": (Numeric(9, 3), [Decimal(number) / 8 for number in range(6)]),
+}
+
+
+@pytest.mark.parametrize(("type", "values"), KEYS.values(), ids=KEYS.keys())
+async def test_each_row_comes_once_whatever_the_type_of_its_key_or_the_key_is_refused(
+    probe_database: MakeDatabase, settings: Settings, type: TypeEngine[Any], values: list[Any]
+) -> None:
+    keyed = Table(
+        "keyed_by", MetaData(), Column("key", type, primary_key=True), Column("id", Integer, primary_key=True)
+    )
+    engine = sqlalchemy_engine(settings.database)
+    async with engine.begin() as connection:
+        await connection.run_sync(keyed.metadata.create_all)
+    try:
+        database = probe_database()
+        async with database.transaction() as session:
+            await bulk_insert(session, keyed, [{"key": value, "id": id} for value in values for id in range(5)])
+        rows = stream(database, select(keyed), key=[keyed.c.key, keyed.c.id], page=4)
+        if dialect.sorts_otherwise(type):
+            with pytest.raises(ValueError, match="key cannot be in a key"):
+                await anext(rows)
+        else:
+            found = [tuple(row[:]) async for page in rows for row in page]
+            assert len(found) == len(set(found)) == 5 * len(values)
+    finally:
+        async with engine.begin() as connection:
+            await connection.run_sync(keyed.metadata.drop_all)
+        await engine.dispose()

@@ -77,6 +77,8 @@ LIBRARIES: list[tuple[Exception, type[DatabaseError] | None]] = [
     (exc.InvalidRequestError("This Session has been permanently closed"), SessionClosed),
     (exc.InvalidRequestError("A transaction is already begun"), StatementRefused),
     (exc.InvalidRequestError("No such column"), None),
+    (exc.InvalidRequestError("Instance '<Transaction at 0x7f>' is not persisted"), None),
+    (exc.InvalidRequestError("Could not refresh instance '<Transaction at 0x7f>'"), None),
     (SSLCertVerificationError(1, "self-signed certificate"), AccessDenied),
     (alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), AccessDenied),
     (alert("WRONG_VERSION_NUMBER"), ServerGone),

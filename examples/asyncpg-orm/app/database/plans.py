@@ -2,7 +2,7 @@
 their columns, and for no other reason.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import asyncpg
@@ -17,14 +17,14 @@ LONGEST = 15 * 1024
 _ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
 
 
-async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
+async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> tuple[Any, Any]:
     """The plan that the connection has or makes, to be run at once, and its columns.
 
     None is kept after a search path was set: the tables of another schema have types of their own, such as enums, and
     the server refuses a plan whose result has changed. That costs a round trip for each statement.
     """
     elsewhere = connection.is_elsewhere
-    connection.is_elsewhere = elsewhere or _sets_path(statement)
+    connection.is_elsewhere = elsewhere or _sets_path(statement, arguments)
     known: tuple[Any, Any] | None = connection.plans.get(statement)
     if known is not None and not elsewhere:
         return known
@@ -38,9 +38,11 @@ async def plan_of(connection: Any, statement: str) -> tuple[Any, Any]:
     return made
 
 
-def _sets_path(statement: str) -> bool:
+def _sets_path(statement: str, arguments: Sequence[Any]) -> bool:
     if "search_path" in statement or "SEARCH_PATH" in statement:
         return True
+    if "set_config" in statement or "SET_CONFIG" in statement:
+        return any(isinstance(each, str) and each.lower() in ("search_path", "role") for each in arguments)
     return statement.startswith(("SET", "set")) and "ROLE" in statement[:20].upper().split()  # whose "$user" is in it
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +18,7 @@ from sqlalchemy import (
     Interval,
     MetaData,
     Table,
+    bindparam,
     func,
     insert,
     literal,
@@ -358,6 +361,7 @@ async def test_each_tenant_has_a_schema_with_types_of_its_own(
         await server.execute(f"DROP SCHEMA {name} CASCADE")
 
 
+@pytest.mark.usefixtures("no_pooler")  # behind which DO is refused
 async def test_a_full_disk_ends_the_transaction_for_us_as_it_does_for_the_server(probe_database: MakeDatabase) -> None:
     full = text("DO $$ BEGIN RAISE SQLSTATE '53100'; END $$")
     with pytest.raises(TransactionAborted) as caught:
@@ -398,3 +402,41 @@ async def test_of_several_hosts_the_first_that_answers_and_has_the_wanted_part_i
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0"), (1e-9, "1"), (0.0004, "1"), (0.0016, "2"), (4.1, "4100")])
 def test_only_no_limit_is_told_as_none(seconds: float, text: str) -> None:
     assert connecting._milliseconds(seconds) == text
+
+
+SET_PATH = ["SELECT set_config('search_path', :path, true)", func.set_config("search_path", bindparam("path"), True)]
+
+
+@pytest.mark.usefixtures("plans_stay")
+@pytest.mark.parametrize("sets", SET_PATH, ids=["text", "function"])
+async def test_a_search_path_may_be_set_in_any_words_and_is_forgotten_with_its_transaction(
+    probe_database: MakeDatabase, server: driver.RawConnection, monkeypatch: pytest.MonkeyPatch, sets: Any
+) -> None:
+    database, planned = probe_database(pool_size=1, max_overflow=0), Counter[str]()
+    plan = connecting.Connection.plan
+
+    async def counted(connection: connecting.Connection, statement: str, stays: bool = True) -> Any:
+        planned[statement] += 1
+        return await plan(connection, statement, stays)
+
+    monkeypatch.setattr(connecting.Connection, "plan", counted)
+    for number, name in enumerate(("left", "right")):
+        await driver.scalar(server, f'CREATE SCHEMA "{name}"')
+        await driver.scalar(server, f"""CREATE TYPE "{name}".mood AS ENUM ('a')""")
+        await driver.scalar(
+            server, f'CREATE TABLE "{name}".moods AS SELECT {number} AS id, \'a\'::"{name}".mood AS mood'
+        )
+    try:
+        for _ in range(2):
+            for number, name in enumerate(("left", "right")):
+                async with database.transaction() as session:
+                    await session.fetch_val(text(sets) if isinstance(sets, str) else select(sets), {"path": name})
+                    assert await value(session, text("SELECT id, mood FROM moods")) == number
+        planned.clear()
+        for _ in range(3):
+            async with database.read() as session:
+                assert await value(session, text("SELECT 42")) == 42
+        assert planned["SELECT 42"] == 1
+    finally:
+        for name in ("left", "right"):
+            await driver.scalar(server, f'DROP SCHEMA "{name}" CASCADE')

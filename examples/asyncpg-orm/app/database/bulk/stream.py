@@ -10,6 +10,7 @@ from typing import Any
 import stamina
 from sqlalchemy import Select, and_, or_
 
+from app.database import dialect
 from app.database.bulk.columns import Columns, key_of, rows_of
 from app.database.database import Database
 from app.database.errors import Unavailable
@@ -24,12 +25,17 @@ async def stream(
 
     `key` are columns of the query that are unique together and never NULL. A row that is there all the while comes
     once; one that is added, changed or removed meanwhile comes as it is when its page is read, or not. Like any read
-    it may use the replica. Raises ValueError for a key that is not unique, else the errors of a SELECT; while the
-    database is unavailable, a page that is not the first is asked for again for some seconds.
+    it may use the replica. Raises ValueError for a key that is not unique or of a type that is sorted otherwise than it
+    is compared, and for a limit or an offset, else the errors of a SELECT; while the database is unavailable, a page
+    that is not the first is asked for again for some seconds.
     """
     unique = key_of(key)
     if unique is None or rows_of(unique) is not None:
         raise ValueError(f"{', '.join(column.key for column in key)} is no key of {key[0].table.name}")
+    if query._has_row_limiting_clause:
+        raise ValueError("the query has a limit or an offset: they would be those of each page")
+    if unlike := ", ".join(column.key for column in key if dialect.sorts_otherwise(column.type)):
+        raise ValueError(f"{unlike} cannot be in a key: the server sorts and compares its type in two ways")
     ordered = query.order_by(None).order_by(*key).limit(page)
     last: tuple[Any, ...] = ()
     while True:
