@@ -1,9 +1,11 @@
 """Running a statement in the words that both access styles have, for the tests of the data layer."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import ClauseElement
@@ -30,6 +32,22 @@ def savepoint(session: Any) -> AbstractAsyncContextManager[Any]:
         session.begin_nested() if hasattr(session, "begin_nested") else session.transaction()
     )
     return nested
+
+
+@asynccontextmanager
+async def created(settings: DatabaseSettings, *tables: Table) -> AsyncIterator[None]:
+    """The tables are there within the block. By SQLAlchemy's own engine."""
+    engine = sqlalchemy_engine(settings)
+    async with engine.begin() as connection:
+        for table in tables:
+            await connection.run_sync(table.create)
+    try:
+        yield
+    finally:
+        async with engine.begin() as connection:
+            for table in reversed(tables):
+                await connection.run_sync(table.drop)
+        await engine.dispose()
 
 
 def sqlalchemy_engine(settings: DatabaseSettings, *, read_only: bool = False, **options: Any) -> AsyncEngine:

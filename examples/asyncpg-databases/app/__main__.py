@@ -18,7 +18,7 @@ FAILED_START = 3  # uvicorn's own status of a worker, or of the process where th
 DEFAULTS: dict[str, Any] = {
     "app": "app.main:app",
     # What is no number is refused by the settings, in their words.
-    "workers": int(os.environ["WEB_CONCURRENCY"]) if os.environ.get("WEB_CONCURRENCY", "").isdecimal() else 1,
+    "workers": int(number) if (number := os.environ.get("WEB_CONCURRENCY", "")).isdecimal() else 1,
     # For requests in flight after SIGTERM. Whoever stops the process allows more: Kubernetes 30 seconds.
     "timeout_graceful_shutdown": 20,
     # Longer than a proxy keeps an idle connection, else it may send a request into one that is closed: docs/running.md.

@@ -63,13 +63,6 @@ class Session(Fetching, AsyncSession):
     def begin_nested(self) -> AsyncSessionTransaction:
         return _Transaction(self, nested=True)
 
-    async def close(self) -> None:
-        if self._unit.writes and not self._unit.over:  # which would be committed without what the session did
-            raise StatementRefused("The unit of work ends its session itself: do without close()")
-        await super().close()
-
-    aclose = reset = invalidate = close
-
     async def __aexit__(self, *_: object) -> None: ...
 
     async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
@@ -112,11 +105,14 @@ class _Transaction(AsyncSessionTransaction):
 
 def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
     ends = operation.__name__ in ("commit", "rollback", "__aexit__")
+    closes = operation.__name__ in ("aclose", "close", "invalidate", "reset")
 
     @wraps(operation)
     async def ours(self: Session | _Transaction, *arguments: Any, **options: Any) -> Any:
         session, task = self if isinstance(self, Session) else self.session, asyncio.current_task()
-        if session._in_operation is task:  # of SQLAlchemy's methods some call others
+        if closes and session._unit.writes and not session._unit.over:  # and be committed without what it did
+            raise StatementRefused("The unit of work ends its session itself: do without close()")
+        if closes or session._in_operation is task:  # of SQLAlchemy's methods some call others
             return await operation(self, *arguments, **options)
         session._savepoints.check()
         is_savepoint = isinstance(self, _Transaction) and bool(self.nested)
@@ -142,7 +138,7 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 for _name in (
     *("commit", "connection", "delete", "execute", "flush", "get", "get_one", "merge", "refresh", "rollback"),
-    *("run_sync", "scalar", "scalars", "stream", "stream_scalars"),
+    *("aclose", "close", "invalidate", "reset", "run_sync", "scalar", "scalars", "stream", "stream_scalars"),
 ):
     setattr(Session, _name, _one_at_a_time(getattr(AsyncSession, _name)))
 for _name in ("start", "commit", "rollback", "__aexit__"):

@@ -23,7 +23,7 @@ async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> 
     None is kept after a search path was set: the tables of another schema have types of their own, such as enums, and
     the server refuses a plan whose result has changed. That costs a round trip for each statement.
     """
-    elsewhere = connection.is_elsewhere
+    elsewhere = connection.is_elsewhere and connection.is_in_transaction()
     connection.is_elsewhere = elsewhere or _sets_path(statement, arguments)
     known: tuple[Any, Any] | None = connection.plans.get(statement)
     if known is not None and not elsewhere:

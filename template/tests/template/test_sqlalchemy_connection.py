@@ -14,7 +14,7 @@ from app.database import Database, ServerGone, Session, StatementRefused, Transa
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
-from tests.statements import rows, run, sqlalchemy_engine, value
+from tests.statements import created, rows, run, value
 
 MakeDatabase = Callable[..., Database]
 
@@ -146,14 +146,6 @@ async def test_a_default_that_only_the_server_can_make_is_made_before_the_row(
         "id", Integer, primary_key=True, autoincrement=False, default=select(func.abs(-7)).scalar_subquery()
     )
     kept = Table("kept", MetaData(), counted, Column("name", String(9)), implicit_returning=False)
-    engine = sqlalchemy_engine(settings.database)
-    async with engine.begin() as connection:
-        await connection.run_sync(kept.metadata.create_all)
-    try:
-        async with probe_database().transaction() as session:
-            assert await session.affected(insert(kept), {"name": "seven"}) == 1
-            assert await rows(session, select(kept)) == [(7, "seven")]
-    finally:
-        async with engine.begin() as connection:
-            await connection.run_sync(kept.metadata.drop_all)
-        await engine.dispose()
+    async with created(settings.database, kept), probe_database().transaction() as session:
+        assert await session.affected(insert(kept), {"name": "seven"}) == 1
+        assert await rows(session, select(kept)) == [(7, "seven")]

@@ -55,15 +55,12 @@ async def commit(connection: RawConnection) -> None:
     """Raises unless the server says that it committed; after an earlier error it says ROLLBACK, and no more."""
     if not is_closed(connection) and not in_transaction(connection):
         raise errors.TransactionAborted
-    ended = await connection.execute("COMMIT")
-    connection.is_elsewhere = False  # with the transaction, to whose end a search path was set
-    if ended == "ROLLBACK":
+    if await connection.execute("COMMIT") == "ROLLBACK":
         raise errors.TransactionAborted
 
 
 async def rollback(connection: RawConnection) -> None:
     await connection.execute("ROLLBACK")
-    connection.is_elsewhere = False
 
 
 async def run(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:

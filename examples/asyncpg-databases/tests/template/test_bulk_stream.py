@@ -23,7 +23,7 @@ from app.error_handlers import add_problem_handlers
 from app.ndjson import ndjson
 from app.settings import Settings
 from tests.probes import RICH, probe, probes
-from tests.statements import run, sqlalchemy_engine
+from tests.statements import created, run
 from tests.template.test_metrics import sample
 
 MakeDatabase = Callable[..., Database]
@@ -265,10 +265,7 @@ async def test_each_row_comes_once_whatever_the_type_of_its_key_or_the_key_is_re
     keyed = Table(
         "keyed_by", MetaData(), Column("key", type, primary_key=True), Column("id", Integer, primary_key=True)
     )
-    engine = sqlalchemy_engine(settings.database)
-    async with engine.begin() as connection:
-        await connection.run_sync(keyed.metadata.create_all)
-    try:
+    async with created(settings.database, keyed):
         database = probe_database()
         async with database.transaction() as session:
             await bulk_insert(session, keyed, [{"key": value, "id": id} for value in values for id in range(5)])
@@ -279,7 +276,3 @@ async def test_each_row_comes_once_whatever_the_type_of_its_key_or_the_key_is_re
         else:
             found = [tuple(row[:]) async for page in rows for row in page]
             assert len(found) == len(set(found)) == 5 * len(values)
-    finally:
-        async with engine.begin() as connection:
-            await connection.run_sync(keyed.metadata.drop_all)
-        await engine.dispose()

@@ -177,8 +177,11 @@ async def test_requests_that_are_refused_one_after_another_share_a_line_a_second
             while sum(line.get("refused", 1) for line in written) < 21:
                 await asyncio.sleep(0.01)
                 written += lines()
+    shared = [line for line in written if "refused" in line]
     assert "refused" not in written[0]
-    for line in written[1:]:
+    assert shared
+    assert len(written) < 21
+    for line in shared:  # after a pause of the machine another one has a line of its own
         assert (line["status"], line["levelname"]) == (503, "WARNING")
         assert line["message"] == f"{line['refused']} more requests were refused because of overload"
     assert sum((counts() - before).values()) == 21, "each is counted"

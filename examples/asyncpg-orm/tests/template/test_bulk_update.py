@@ -11,7 +11,7 @@ from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests.probes import RICH, numbered, probe, probes
 from tests.proxy import Proxy
-from tests.statements import rows, run, sqlalchemy_engine
+from tests.statements import created, rows, run
 
 MakeDatabase = Callable[..., Database]
 
@@ -48,18 +48,10 @@ async def test_what_python_makes_at_an_update_is_added(probe_database: MakeDatab
 async def test_what_the_server_makes_at_an_update_is_made(probe_database: MakeDatabase, settings: Settings) -> None:
     changed = Column("changed", Integer, onupdate=func.length("70 % :x"))
     kept = Table("kept_at", MetaData(), Column("id", Integer, primary_key=True), Column("name", Integer), changed)
-    engine = sqlalchemy_engine(settings.database)
-    async with engine.begin() as connection:
-        await connection.run_sync(kept.metadata.create_all)
-    try:
-        async with probe_database().transaction() as session:
-            await bulk_insert(session, kept, [{"id": 1, "name": 1}, {"id": 2, "name": 2}])
-            assert await bulk_update(session, kept, [{"id": 2, "name": 3}], key="id") == 1
-            assert await rows(session, select(kept).order_by(kept.c.id)) == [(1, 1, None), (2, 3, 7)]
-    finally:
-        async with engine.begin() as connection:
-            await connection.run_sync(kept.metadata.drop_all)
-        await engine.dispose()
+    async with created(settings.database, kept), probe_database().transaction() as session:
+        await bulk_insert(session, kept, [{"id": 1, "name": 1}, {"id": 2, "name": 2}])
+        assert await bulk_update(session, kept, [{"id": 2, "name": 3}], key="id") == 1
+        assert await rows(session, select(kept).order_by(kept.c.id)) == [(1, 1, None), (2, 3, 7)]
 
 
 async def test_a_key_may_be_any_columns(probe_database: MakeDatabase) -> None:

@@ -37,7 +37,7 @@ async def stream(
     if unlike := ", ".join(column.key for column in key if dialect.sorts_otherwise(column.type)):
         raise ValueError(f"{unlike} cannot be in a key: the server sorts and compares its type in two ways")
     ordered = query.order_by(None).order_by(*key).limit(page)
-    last: tuple[Any, ...] = ()
+    selected, last = list(query.selected_columns), tuple[Any, ...]()
     while True:
         async for attempt in stamina.retry_context(on=Unavailable, attempts=6 if last else 1, timeout=None):
             with attempt:
@@ -47,7 +47,7 @@ async def stream(
             yield rows
         if len(rows) < page:
             return
-        last = tuple(rows[-1][position] for position in _positions(query, key))
+        last = tuple(rows[-1][selected.index(column)] for column in key)
 
 
 def _after(key: Columns, last: tuple[Any, ...]) -> Any:
@@ -57,8 +57,3 @@ def _after(key: Columns, last: tuple[Any, ...]) -> Any:
         for n in range(len(key))
     )
     return and_(key[0] >= last[0], or_(*further))
-
-
-def _positions(query: Select[Any], key: Columns) -> list[int]:
-    selected = list(query.selected_columns)
-    return [selected.index(column) for column in key]

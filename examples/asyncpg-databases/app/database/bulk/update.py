@@ -31,8 +31,7 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
     keys = chosen(target, key)
     async with all_or_nothing(session) as (unit, dialect):
         given = batches(dialect, target, rows, defaults="onupdate")
-        first = await anext(given, None)
-        if first is None:
+        if (first := await anext(given, None)) is None:
             return 0
         first.keys(keys)  # that the rows have them
         if not set(first.columns) - set(keys):
@@ -64,5 +63,5 @@ async def _update(staging: Table, keys: Columns, unit: Unit, batch: Batch) -> in
     joined = [one == type_coerce(key, NullType()) for one, key in zip(given, keys, strict=True)]
     span: Any = [literal_column(str(batch.numbers[end])) for end in (0, -1)]
     statement = update_of(batch.table).values(values).where(*joined, number.between(*span))
-    # The values of a column's `onupdate` are part of the text.
-    return await execute(unit, str(statement.compile(dialect=batch.dialect, compile_kwargs={"literal_binds": True})))
+    text = str(statement.compile(dialect=batch.dialect, compile_kwargs={"literal_binds": True}))  # of `onupdate`
+    return await execute(unit, text)
