@@ -115,6 +115,6 @@ def test_a_python_without_venv_is_of_use_where_another_one_has_it(bare_path: str
     newest.chmod(0o755)
     usual.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     usual.chmod(0o755)
-    done = with_tools("--", "sh", "-c", "echo $UV_PYTHON", root=checkout, cwd=checkout, PATH=bare_path)
+    done = with_tools("--", "sh", "-c", "echo $UV_PYTHON", root=checkout, cwd=checkout, PATH=bare_path, UV_PYTHON="")
     assert done.stdout == f"{newest}\n", done.stderr
     assert (checkout / ".tools" / "bin" / "uv").exists()
