@@ -346,3 +346,22 @@ async def test_a_cancel_that_is_caught_inside_the_unit_of_work_cannot_commit_a_h
                     await bulk_insert(session, probes, stuck())
     assert not isinstance(caught.value, AssertionError)
     assert await count(database) == 0
+
+
+async def test_rows_may_be_read_by_the_session_that_another_task_waits_for(probe_database: MakeDatabase) -> None:
+    """Neither waits for what the other one has."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    others: list[asyncio.Task[None]] = []
+
+    async def made() -> AsyncIterator[dict[str, Any]]:
+        for id in range(2):
+            others.append(asyncio.create_task(run(session, insert(probes).values(probe(10 + id)))))
+            await asyncio.sleep(0.01)
+            await run(session, select(1))
+            yield probe(id)
+
+    async with asyncio.timeout(10), database.transaction() as session:
+        assert await bulk_insert(session, probes, made()) == 2
+        await asyncio.gather(*others)
+    async with database.read() as session:
+        assert await rows(session, select(probes.c.id).order_by(probes.c.id)) == [(0,), (1,), (10,), (11,)]
