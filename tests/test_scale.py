@@ -10,7 +10,7 @@ import pytest
 import yaml
 from harness import ROOT
 from packages import MIRROR
-from scale.__main__ import CLUSTERS
+from scale.__main__ import CLUSTERS, LANES
 from scale.page import PAGE, RESULTS, page
 from scale.rows import Row
 from test_deploy import lint, satisfies
@@ -31,6 +31,10 @@ def test_the_page_is_made_of_what_was_measured() -> None:
 
 def test_the_page_shows_nothing_that_is_not_as_promised() -> None:
     assert [row.failed for row in measured() if row.failed] == []
+
+
+def test_each_cluster_has_its_place_in_one_line() -> None:
+    assert sorted(name for lane in LANES for name in lane) == sorted(CLUSTERS)
 
 
 def test_each_cluster_has_a_profile_of_compose_that_runs_it() -> None:

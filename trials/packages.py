@@ -65,7 +65,11 @@ def unpacked(release: str, *packages: str, libraries: bool = True) -> Unpacked:
             for package in _downloaded(release, packages, libraries, Path(folder)):
                 subprocess.run(["dpkg-deb", "--extract", package, files], check=True)
             subprocess.run(["chmod", "-R", "a+rX", files], check=True)
-            files.rename(root)  # whole, or not at all
+            try:
+                files.rename(root)  # whole, or not at all
+            except OSError:
+                if not root.exists():  # else another process was faster
+                    raise
     return Unpacked(root)
 
 

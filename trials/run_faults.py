@@ -8,11 +8,8 @@ import argparse
 import asyncio
 import json
 import os
-import queue
 import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,6 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from at_once import found_by
 from faults import FAULTS
 from faults.world import LIMITS, PATIENCE
 from harness import COMBINATIONS, ROOT, combination_id
@@ -50,43 +48,9 @@ async def one_world(name: str, mysqld: str, faults: list[str], *, short: bool) -
 
 def in_processes(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The lines of all combinations as they come."""
-    waiting = [w for w in worlds() if not arguments.combination or w[0] in arguments.combination]
-    lines: queue.Queue[str | None] = queue.Queue()
-    running: list[subprocess.Popen[str]] = []
-
-    def read(process: subprocess.Popen[str]) -> None:
-        assert process.stdout
-        for printed in process.stdout:
-            lines.put(printed)
-        lines.put(None)
-
-    def start() -> None:
-        name, mysqld = waiting.pop(0)
-        command = [sys.executable, __file__, "--world", name, "--mysqld", mysqld, *arguments.options]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        running.append(process)
-        threading.Thread(target=read, args=(process,), daemon=True).start()
-
-    ended = 0
-    try:
-        for _ in range(min(AT_ONCE, len(waiting))):
-            start()
-        while ended < len(running):
-            printed = lines.get()
-            if printed is not None:
-                yield json.loads(printed)
-                continue
-            ended += 1
-            if waiting:
-                start()
-        if failed := [process for process in running if process.wait()]:
-            raise SystemExit(f"{len(failed)} of {len(running)} combinations ended with an error: see above")
-    finally:
-        for process in running:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in running:
-            process.wait()
+    wanted = [world for world in worlds() if not arguments.combination or world[0] in arguments.combination]
+    this = [sys.executable, __file__, *arguments.options]
+    return found_by([[*this, "--world", name, "--mysqld", mysqld] for name, mysqld in wanted], AT_ONCE)
 
 
 def main() -> None:
