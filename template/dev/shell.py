@@ -17,7 +17,7 @@ from sqlalchemy import Table
 
 from app import models
 from app.database import Database, DatabaseError
-from app.settings import DatabaseSettings, load_settings
+from app.settings import DatabaseSettings, load_database_settings
 
 PATIENT = {"statement_timeout": 3600.0, "transaction_timeout": 3600.0}  # somebody waits for it, and may press Ctrl-C
 SQLALCHEMY = ("delete", "func", "insert", "select", "text", "update")
@@ -76,7 +76,7 @@ def main() -> None:
     with suppress(ImportError):
         import readline
         import rlcompleter
-    shell = Shell(load_settings().database)
+    shell = Shell(load_database_settings())
     if "readline" in sys.modules:
         readline.set_completer(rlcompleter.Completer(shell.locals).complete)
         readline.parse_and_bind("tab: complete")

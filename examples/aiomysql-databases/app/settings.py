@@ -96,17 +96,24 @@ class InvalidSettings(Exception):
     """What is wrong with the environment, in one sentence."""
 
 
-def load_settings(kind: type[Settings] = Settings, **options: Any) -> Settings:
-    """The settings of this process. Raises InvalidSettings with a sentence that names each variable at fault.
+def load_settings(kind: type[Settings] | None = None, **options: Any) -> Settings:
+    """The settings of this process, which are the team's where it has some (app/extensions.py) or of another `kind`.
 
-    `options` are those of pydantic-settings: without .env, by `_env_file=None`.
+    `options` are those of pydantic-settings: without .env, by `_env_file=None`. Raises InvalidSettings with a sentence
+    that names each variable at fault.
     """
-    return _read(kind, "", database=load_database_settings(kind, **options), **options)
+    return _read(kind or _of_the_team(), "", database=load_database_settings(kind, **options), **options)
 
 
-def load_database_settings(kind: type[Settings] = Settings, **options: Any) -> DatabaseSettings:
+def load_database_settings(kind: type[Settings] | None = None, **options: Any) -> DatabaseSettings:
     """Those of the database alone, from the same sources. Raises InvalidSettings."""
-    return _read(_database_settings(kind), "DATABASE_", **options)
+    return _read(_database_settings(kind or _of_the_team()), "DATABASE_", **options)
+
+
+def _of_the_team() -> type[Settings]:
+    from app import extensions  # which may import this module, for its Settings
+
+    return getattr(extensions, "Settings", Settings)
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from app.database import Database, Session, Unavailable
-from app.settings import DatabaseSettings, load_settings
+from app.settings import DatabaseSettings, load_database_settings
 
 LIMIT = 3600.0  # seconds
 
@@ -36,7 +36,7 @@ def main() -> None:
     if seed is None:
         sys.exit(MISSING)
     try:
-        asyncio.run(run(seed, load_settings().database))
+        asyncio.run(run(seed, load_database_settings()))
     except Unavailable as error:
         sys.exit(f"Nothing was stored: {error}.")
 

@@ -67,7 +67,7 @@ def _nothing(app: FastAPI) -> AbstractAsyncContextManager[None]:
 
 def _settings() -> Settings:
     try:
-        return load_settings(getattr(extensions, "Settings", Settings))
+        return load_settings()
     except InvalidSettings as error:
         raise CannotStart(str(error)) from error
 

@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
-from app.settings import DatabaseSettings, load_settings
+from app.settings import InvalidSettings, load_database_settings
 from dev import databases, server
 
 DATA = server.PROJECT / ".dev"
@@ -49,7 +47,7 @@ def own_server() -> Iterator[None]:
 
 def where() -> str:
     """The URL in use, without the password. Raises InvalidSettings."""
-    settings = load_settings().database
+    settings = load_database_settings()
     target, scheme = settings.target, settings.url.get_secret_value().partition(":")[0]
     user = f"{quote(target.user)}@" if target.user else ""
     return f"{scheme}://{user}{target.where}/{target.database}"
@@ -60,11 +58,11 @@ def _say() -> None:
 
 
 def _is_given() -> bool:
-    """Whether the environment or .env has a DATABASE_URL, whatever is wrong with it."""
+    """Whether the environment, .env or a source of the team's has a DATABASE_URL, whatever is wrong with it."""
     try:
-        DatabaseSettings()
-    except ValidationError as error:
-        return ("missing", ("url",)) not in [(problem["type"], problem["loc"]) for problem in error.errors()]
+        load_database_settings()
+    except InvalidSettings as error:
+        return "DATABASE_URL is not set" not in str(error)
     return True
 
 

@@ -21,11 +21,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app import extensions
 from app.database import Retryable, driver
 from app.logs import configure_logging, log_end
 from app.models import metadata
-from app.settings import DatabaseSettings, InvalidSettings, Settings, load_database_settings
+from app.settings import DatabaseSettings, InvalidSettings, load_database_settings
 from app.startup import CannotConnect, first_connection
 from migrations import lock, server, way_out
 from migrations.autogenerate import options
@@ -48,7 +47,7 @@ def main() -> None:
         return
     try:
         with _development() if settings is None else nullcontext():
-            asyncio.run(_migrate(settings or load_database_settings(getattr(extensions, "Settings", Settings))))
+            asyncio.run(_migrate(settings or load_database_settings()))
     except (InvalidSettings, CannotConnect) as error:
         raise SystemExit(str(error)) from None
 

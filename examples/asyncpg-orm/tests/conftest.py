@@ -18,6 +18,7 @@ from alembic.config import Config
 from blockbuster import BlockBuster, blockbuster_ctx
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
+from pydantic import SecretStr
 from sqlalchemy import delete
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,7 +26,7 @@ from app import extensions
 from app.database import Database, driver
 from app.main import create_app
 from app.models import metadata
-from app.settings import SERVICE_NAME, DatabaseSettings, InvalidSettings, Settings, load_settings
+from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect
 from dev import databases
 from dev import server as dev_server
@@ -55,17 +56,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     try:
-        if url := os.environ.get("DATABASE_URL"):
-            load_settings(_env_file=None)
+        if not (url := os.environ.get("DATABASE_URL")):
+            private = dev_server.start()
+            config.add_cleanup(private.stop)
+            os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
+        load_settings(_env_file=None)
+        if url:
             own = test_database_url(url, f"try_{os.getpid()}")
             asyncio.run(databases.create(own))
             asyncio.run(databases.drop(own))
-            return
-        private = dev_server.start()
-    except (dev_server.ServerError, InvalidSettings, CannotConnect) as error:
+    except InvalidSettings as error:
+        raise pytest.UsageError(f"{error} (the tests read no .env)") from error
+    except (dev_server.ServerError, CannotConnect) as error:
         raise pytest.UsageError(str(error)) from error
-    config.add_cleanup(private.stop)
-    os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
 
 
 def test_database_url(url: str, worker: str) -> str:
@@ -87,8 +90,8 @@ def settings(worker_id: str) -> Iterator[Settings]:
     url = test_database_url(os.environ["DATABASE_URL"], worker_id)
     if "_test_" not in database_of(url):  # the last guard before something is dropped
         raise RuntimeError("The tests only touch databases with _test_ in their names")
-    kind: type[Settings] = getattr(extensions, "Settings", Settings)
-    settings = kind(_env_file=None, database=DatabaseSettings(_env_file=None, url=url))
+    settings = load_settings(_env_file=None)
+    settings.database = settings.database.model_copy(update={"url": SecretStr(url)})
     asyncio.run(databases.drop(url))
     asyncio.run(databases.create(url))
     config = Config("alembic.ini")

@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import BinaryIO, NoReturn, get_args
 
-from app import extensions
 from app.database import Database, DatabaseError
 from app.database.bulk import Upserted
 from app.developers import bulk_queries
 from app.developers.bulk_queries import OnConflict
 from app.developers.schemas import DeveloperCreate
 from app.row_files import BadLine, Format, RowFile, format_of, open_file
-from app.settings import InvalidSettings, Settings, load_settings
+from app.settings import InvalidSettings, load_settings
 
 LIMIT = 3600.0  # seconds for the transaction; a request's limit is not meant for a file
 
@@ -45,7 +44,7 @@ def main() -> None:
 
 
 async def _load(rows: RowFile[DeveloperCreate], shown: Iterator[DeveloperCreate], on_conflict: OnConflict) -> Upserted:
-    settings = load_settings(getattr(extensions, "Settings", Settings)).database
+    settings = load_settings().database
     database = Database(settings.model_copy(update={"transaction_timeout": LIMIT}))
     try:
         async with database.transaction() as session:

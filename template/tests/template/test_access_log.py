@@ -162,10 +162,7 @@ async def test_a_request_that_is_refused_because_of_overload_has_its_line(
 
 
 async def test_requests_that_are_refused_one_after_another_share_a_line_a_second_which_counts_them(
-    client: AsyncClient,
-    crowded: Database,
-    lines: Callable[[], list[dict[str, Any]]],
-    monkeypatch: pytest.MonkeyPatch,
+    client: AsyncClient, crowded: Database, lines: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "EVERY", 0.2)
     before = counts()

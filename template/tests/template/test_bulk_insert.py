@@ -7,19 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
-    func,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, TypeDecorator, func, insert, select, text
 from sqlalchemy.orm import registry
 
 from app.database import (
@@ -70,10 +58,7 @@ async def count(database: Database) -> int:
 
 async def test_what_was_inserted_in_bulk_is_what_single_inserts_store(probe_database: MakeDatabase) -> None:
     at = datetime(2024, 12, 31, 23, 59, 59, 999999, timezone(timedelta(hours=5, minutes=30)))
-    given = [
-        probe(1, at=at, **RICH),
-        probe(2, at=None, key=None, document=[1.5, "é"], amount=None, colour=None),
-    ]
+    given = [probe(1, at=at, **RICH), probe(2, at=None, key=None, document=[1.5, "é"], amount=None, colour=None)]
     database = probe_database()
     async with database.transaction() as session:
         for row in given:
@@ -202,9 +187,7 @@ async def test_the_row_at_fault_is_named_and_the_transaction_can_go_on_without_a
     assert await count(database) == 2
 
 
-async def test_an_error_of_the_callers_own_rows_is_theirs_and_nothing_is_inserted(
-    probe_database: MakeDatabase,
-) -> None:
+async def test_an_error_of_the_callers_own_rows_is_theirs_and_nothing_is_inserted(probe_database: MakeDatabase) -> None:
     def failing() -> Iterator[dict[str, object]]:
         yield from (probe(id) for id in range(BATCH + 2))
         raise FileNotFoundError("the file of the rows")

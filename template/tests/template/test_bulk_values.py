@@ -226,10 +226,7 @@ async def test_a_column_that_bulk_rows_cannot_have_is_refused_before_anything_is
         table.append_column(column)
     given = {"id": 1, "v0": 1} | ({} if "give" in message else {"v1": 1})
     async with probe_database().transaction() as session:
-        for way in (
-            bulk_insert(session, table, [given]),
-            upsert(session, table, [given], conflict="id"),
-        ):
+        for way in (bulk_insert(session, table, [given]), upsert(session, table, [given], conflict="id")):
             with pytest.raises(ValueError, match=message):
                 await way
 

@@ -295,11 +295,7 @@ async def own(server: driver.RawConnection, identity: str) -> driver.RawConnecti
     return server
 
 
-ENDING = [
-    "TRUNCATE TABLE numbered",
-    "ALTER TABLE numbered COMMENT = 'ending'",
-    "DROP TABLE IF EXISTS no_table",
-]
+ENDING = ["TRUNCATE TABLE numbered", "ALTER TABLE numbered COMMENT = 'ending'", "DROP TABLE IF EXISTS no_table"]
 
 
 @pytest.mark.parametrize("caught", [False, True])

@@ -109,11 +109,7 @@ UNIT = [
     "XA START 'a'",
 ]
 
-RETURNING_TO_SAVEPOINT = [
-    "ROLLBACK TO a",
-    "ROLLBACK TO SAVEPOINT a",
-    "/* SELECT */ rollback work to savepoint a",
-]
+RETURNING_TO_SAVEPOINT = ["ROLLBACK TO a", "ROLLBACK TO SAVEPOINT a", "/* SELECT */ rollback work to savepoint a"]
 
 # What commits what came before: refused in a transaction.
 REFUSED = [

@@ -183,8 +183,7 @@ async def test_each_database_error_is_a_problem_of_its_own_type(kind: type[Datab
 
 
 @pytest.mark.parametrize(
-    ("kind", "type"),
-    [(UniqueViolation, "urn:problem:unique-violation"), (PoolTimeout, "urn:problem:pool-timeout")],
+    ("kind", "type"), [(UniqueViolation, "urn:problem:unique-violation"), (PoolTimeout, "urn:problem:pool-timeout")]
 )
 async def test_the_type_is_the_name_of_the_error_in_words(
     kind: type[DatabaseError], type: str, asking: AsyncClient

@@ -109,10 +109,60 @@ UNIT = [
     "XA START 'a'",
 ]
 
-RETURNING_TO_SAVEPOINT = [
-    "ROLLBACK TO a",
-    "ROLLBACK TO SAVEPOINT a",
-    "/* SELECT */ rollback work to savepoint a",
+RETURNING_TO_SAVEPOINT = ["ROLLBACK TO a", "ROLLBACK TO SAVEPOINT a", "/* SELECT */ rollback work to savepoint a"]
+
+# What commits what came before: refused in a transaction.
+REFUSED = [
+    "ALTER TABLE numbered COMMENT = 'a'",
+    "ALTER USER CURRENT_USER() IDENTIFIED BY ''",
+    "ANALYZE TABLE probes",
+    "analyze local table probes",
+    "ANALYZE NO_WRITE_TO_BINLOG TABLE probes",
+    "CACHE INDEX probes IN a",
+    "CHECK TABLE probes",
+    "CREATE DATABASE made",
+    "CREATE INDEX made ON probes (value)",
+    "CREATE /* TEMPORARY */ TABLE made (x int)",
+    "CREATE OR REPLACE TABLE made (x int)",
+    "CREATE OR REPLACE VIEW made AS SELECT 1 AS `temporary`",
+    "CREATE PROCEDURE made() SELECT 1",
+    "CREATE ROLE made",
+    "CREATE TRIGGER made BEFORE INSERT ON probes FOR EACH ROW SET @a = 1",
+    "CREATE USER made",
+    "DROP TABLE IF EXISTS probes",
+    "DROP VIEW IF EXISTS made",
+    "FLUSH TABLES",
+    "FLUSH LOCAL STATUS",
+    "GRANT SELECT ON probes TO CURRENT_USER()",
+    "INSTALL SONAME 'made'",
+    "LOAD INDEX INTO CACHE probes",
+    "LOCK TABLES probes READ",
+    "/* a */ OPTIMIZE TABLE probes",
+    "/*! OPTIMIZE TABLE */ probes",
+    "RENAME TABLE probes TO made",
+    "REPAIR TABLE probes",
+    "RESET QUERY CACHE",
+    "REVOKE SELECT ON probes FROM CURRENT_USER()",
+    "SET autocommit = 1",
+    "SET @@session.autocommit = 1",
+    "SET @@`autocommit` = 1",
+    "SET SESSION autocommit = ON",
+    "SET @a = 1, autocommit = 1",
+    "SET PASSWORD = ''",
+    "SET STATEMENT max_statement_time = 1 FOR ANALYZE TABLE probes",
+    "STOP SLAVE",
+    "TRUNCATE probes",
+    "UNLOCK TABLES",
+]
+
+NOT_REFUSED = [
+    "CREATE TEMPORARY TABLE made (x int)",
+    "DROP TEMPORARY TABLE made",
+    "/*M! ANALYZE */ SELECT 1",
+    "/*M! ANALYZE FORMAT=JSON */ SELECT 1",
+    "CHECKSUM TABLE probes",
+    "SET @autocommit = 1",
+    "SELECT @@autocommit AS `alter`",
 ]
 
 STAYING = [
@@ -137,8 +187,7 @@ STAYING = [
     "SELECT GET_LOCK('a', 0)",
     "SELECT get_lock ('a', 0)",
     "SELECT LAST_INSERT_ID(5)",
-    "LOCK TABLES probes READ",
-    "FLUSH TABLES WITH READ LOCK",
+    "SELECT `get_lock`('a', 0)",
     "HANDLER probes OPEN",
     "CALL a()",
     "DO GET_LOCK('a', 0)",
@@ -168,14 +217,13 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "a variable by DO": (["DO @made := 1"], "SELECT @made"),
     "USE": (["USE mysql"], "SELECT DATABASE()"),
     "GET_LOCK by text": (["SELECT GET_LOCK('made', 0)"], "SELECT IS_FREE_LOCK('made')"),
+    "GET_LOCK in quotes": (["SELECT `GET_LOCK`('made', 0)"], "SELECT IS_FREE_LOCK('made')"),
     "GET_LOCK by func": ([select(func.get_lock("made", 0))], "SELECT IS_FREE_LOCK('made')"),
     "CREATE TEMPORARY TABLE": (["CREATE TEMPORARY TABLE made (x int)"], "SELECT COUNT(*) FROM made"),
     "PREPARE": (["PREPARE made FROM 'SELECT 1'"], "EXECUTE made"),
     "LAST_INSERT_ID": (["SELECT LAST_INSERT_ID(4711)"], "SELECT LAST_INSERT_ID()"),
     "SET SESSION TRANSACTION": (["SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE"], _ISOLATION),
     "SET TRANSACTION": (["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], _ISOLATION),
-    "SET autocommit": (["SET autocommit = 0"], "SELECT @@autocommit"),
-    "LOCK TABLES": (["LOCK TABLES probes READ"], "SELECT COUNT(*) FROM numbered"),
     "HANDLER": (["HANDLER probes OPEN AS made"], "HANDLER made READ FIRST"),
 }
 
@@ -186,8 +234,11 @@ LOCAL: list[str | ClauseElement] = ["SELECT @made", "/*M! SET STATEMENT max_stat
 ENDING: dict[str, tuple[str | None, str, str | None]] = {
     "a procedure that commits": ("CREATE PROCEDURE ending() COMMIT", "CALL ending()", "DROP PROCEDURE ending"),
     "a procedure that rolls back": ("CREATE PROCEDURE ending() ROLLBACK", "CALL ending()", "DROP PROCEDURE ending"),
-    "a change of a table": (None, "ALTER TABLE numbered COMMENT = 'ending'", None),
-    "a lock of tables": (None, "LOCK TABLES probes WRITE", None),
+    "a procedure that changes a table": (
+        "CREATE PROCEDURE ending() ALTER TABLE numbered COMMENT = 'ending'",
+        "CALL ending()",
+        "DROP PROCEDURE ending",
+    ),
 }
 
 # For tests/test_warm_pool.py: the table `changing`, and how a migration changes it.

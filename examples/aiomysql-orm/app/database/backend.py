@@ -77,7 +77,7 @@ class Session(Fetching, AsyncSession):
 
     async def _flush(self) -> None:
         if self._unit.writes:
-            if self._has_changes():
+            if self._has_changes() and self.autoflush:
                 await self.flush()
             if self.in_nested_transaction() or not self.in_transaction():
                 await self.connection()  # SQLAlchemy begins, and sends its SAVEPOINT, when it is asked for one
@@ -118,7 +118,7 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
         is_savepoint = isinstance(self, _Transaction) and bool(self.nested)
         if not (ends or operation.__name__ == "start") or session._has_changes():
             await session._engine.ready(session._unit)
-        async with session._operation:
+        async with session._unit._seat.whole(), session._operation:  # in this order, as the rows of bulk hold the first
             session._in_operation = task
             try:
                 with translated(writing=session._unit.writes, connecting=False):

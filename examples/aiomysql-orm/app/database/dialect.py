@@ -36,9 +36,20 @@ NO_WORDS = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DESCRIBE", "DESC"})
+# What commits what came before, https://dev.mysql.com/doc/refman/9.7/en/implicit-commit.html, and on MariaDB
+# https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/: by some of them unseen, and none is undone.
+REFUSED = re.compile(
+    r"""(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:
+    (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET|REVOKE)\b
+    |(?:SET\ PASSWORD|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\b)
+    |DROP\ (?!(?:TEMPORARY|PREPARE)\b)|ANALYZE\ (?:(?:NO_WRITE_TO_BINLOG|LOCAL)\ )?TABLES?\b
+    |SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
+    re.VERBOSE,
+)
+REFUSED_BECAUSE = "It would commit what came before, and cannot be undone: make it a migration"
 # What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
 STAYING = re.compile(
-    r"""^(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|LOCK|UNLOCK|FLUSH|HANDLER|CALL|DO|LOAD)\b
+    r"""^(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|HANDLER|CALL|DO|LOAD)\b
     |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ @""",
     re.VERBOSE,
 )

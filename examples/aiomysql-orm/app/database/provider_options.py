@@ -5,10 +5,7 @@ any case, and what to write instead of all else. docs/connecting.md has it as a 
 # The options that this driver has besides those of app/url_options.py.
 OWN: dict[str, str] = {}
 # Taken with these values only.
-IDLE = {
-    "autocommit": ("true", "1"),
-    "charset": ("utf8mb4",),
-}
+IDLE = {"autocommit": ("true", "1"), "charset": ("utf8mb4",)}
 # "Instead of the option ... "
 INSTEAD = {
     "write ssl-mode=REQUIRED, or ssl-mode=VERIFY_IDENTITY to know the server": (

@@ -147,4 +147,4 @@ class Unit(Running):
     def _is_under_way(self) -> bool:
         """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
         sending, whole = self._seat.sending, self._seat.whole_of is not None
-        return sending is self or (self.begun and sending is not None) or (self.transaction is not None and whole)
+        return sending is self or (self.begun and (whole or sending is not None))

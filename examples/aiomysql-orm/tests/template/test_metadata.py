@@ -22,10 +22,5 @@ def test_each_constraint_and_index_has_a_name_that_says_what_it_is() -> None:
     )
     words = str(CreateTable(orders)).split()
     names = {word for before, word in pairwise(words) if before == "CONSTRAINT"}
-    assert names == {
-        "pk_orders",
-        "fk_orders_person_id",
-        "uq_orders_number_person_id",
-        "ck_orders_positive",
-    }
+    assert names == {"pk_orders", "fk_orders_person_id", "uq_orders_number_person_id", "ck_orders_positive"}
     assert {index.name for index in orders.indexes} == {"ix_orders_number"}

@@ -295,21 +295,22 @@ async def own(server: driver.RawConnection, identity: str) -> driver.RawConnecti
     return server
 
 
-ENDING = [
-    "TRUNCATE TABLE no_table",
-    "CREATE TABLE made_here (id int)",
-    "DROP TABLE IF EXISTS no_table",
-]
+ENDING = ["TRUNCATE TABLE numbered", "ALTER TABLE numbered COMMENT = 'ending'", "DROP TABLE IF EXISTS no_table"]
 
 
 @pytest.mark.parametrize("caught", [False, True])
 @pytest.mark.parametrize("statement", ENDING)
 async def test_a_statement_that_commits_by_itself_is_no_server_without_writes_and_says_what_may_be_stored(
-    probe_database: MakeDatabase, statement: str, caught: bool
+    probe_database: MakeDatabase, server: driver.RawConnection, statement: str, caught: bool
 ) -> None:
-    with pytest.raises(TransactionAborted, match="what came before may be stored") as error:
-        async with probe_database().transaction() as session:
-            await run(session, insert(probes).values(probe(1)))
-            with suppress(DatabaseError) if caught else nullcontext():
-                await run(session, text(statement))
+    """Inside of a procedure, where nobody sees it before."""
+    await driver.scalar(server, f"CREATE PROCEDURE ending() {statement}")
+    try:
+        with pytest.raises(TransactionAborted, match="what came before may be stored") as error:
+            async with probe_database().transaction() as session:
+                await run(session, insert(probes).values(probe(1)))
+                with suppress(DatabaseError) if caught else nullcontext():
+                    await run(session, text("CALL ending()"))
+    finally:
+        await driver.scalar(server, "DROP PROCEDURE ending")
     assert not isinstance(error.value, Unavailable), "to which a client would send the row again"

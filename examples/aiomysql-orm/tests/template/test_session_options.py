@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import MetaData, bindparam, insert, select, update
 from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from app.database import Database, StatementRefused
@@ -14,6 +15,14 @@ from tests.probes import probe, probes
 from tests.statements import run, sqlalchemy_engine, value
 
 MakeDatabase = Callable[..., Database]
+
+
+class Base(DeclarativeBase):
+    metadata = probes.metadata
+
+
+class Probe(Base):
+    __table__ = probes
 
 
 @pytest.mark.parametrize("level", ["SERIALIZABLE", "AUTOCOMMIT"])
@@ -78,6 +87,17 @@ async def test_a_schema_of_the_connection_is_that_of_all_statements(
         await connection.run_sync(other.metadata.drop_all)
         await connection.execute(DropSchema("tenant", cascade=facts.SCHEMAS_CASCADE))
     await engine.dispose()
+
+
+async def test_what_is_not_to_be_flushed_yet_is_not_by_any_way_of_reading(probe_database: MakeDatabase) -> None:
+    async with probe_database().transaction() as session:
+        with session.no_autoflush:
+            session.add(Probe(**probe(1)))
+            assert await session.scalar(select(probes.c.id)) is None
+            assert await value(session, select(probes.c.id)) is None
+            assert await session.fetch_all(select(probes)) == []
+            assert await session.affected(update(probes).values(value=0)) == 0
+        assert await value(session, select(probes.c.id)) == 1
 
 
 async def test_bulk_refuses_options_that_it_would_not_follow(probe_database: MakeDatabase) -> None:

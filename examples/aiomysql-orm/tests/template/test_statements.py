@@ -1,6 +1,7 @@
 """What a text of SQL is taken for, and that the server is of the same opinion (texts.py)."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -8,7 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
 
-from app.database import Database, ReadOnlySession, Session, StatementRefused, TransactionAborted, driver, running
+from app.database import (
+    Database,
+    ReadOnlySession,
+    Session,
+    StatementRefused,
+    TransactionAborted,
+    dialect,
+    driver,
+    running,
+)
 from app.database.statements import described, kind_of, refuse_write
 from tests.probes import probe, probes
 from tests.statements import run, savepoint, value
@@ -113,6 +123,22 @@ async def test_what_begins_or_ends_a_transaction_is_refused_and_the_unit_goes_on
                 await session.fetch_all(sql(statement))
         await run(session, insert(probes).values(probe(2, value=1)))
     assert await stored(one) == 8
+
+
+async def test_what_no_transaction_can_take_is_refused_before_it_is_sent_and_the_unit_goes_on(one: Database) -> None:
+    async with one.read() as session:
+        for statement in texts.REFUSED:
+            with pytest.raises(ReadOnlySession):
+                await session.fetch_all(sql(statement))
+        assert one.status().in_use == 0
+    async with one.transaction() as session:
+        for statement in texts.REFUSED:
+            with pytest.raises(StatementRefused, match=re.escape(dialect.REFUSED_BECAUSE)):
+                await session.fetch_all(sql(statement))
+        assert one.status().in_use == 0
+        await run(session, insert(probes).values(probe(2, value=1)))
+    assert await stored(one) == 8
+    assert [statement for statement in texts.NOT_REFUSED if kind_of(statement).refused] == []
 
 
 async def test_savepoints_by_text_are_as_good_as_others(one: Database) -> None:

@@ -129,12 +129,7 @@ async def nothing_is_left(
 @pytest.mark.usefixtures("no_pooler")  # which goes on with a session that its client gave up
 @pytest.mark.parametrize(("kind", "first"), [*((kind, False) for kind in KINDS), ("read", True), ("transaction", True)])
 async def test_a_task_that_nobody_waited_for_ends_its_unit_with_an_error(
-    probe_database: MakeDatabase,
-    server: driver.RawConnection,
-    sleep: Sleep,
-    tasks: Tasks,
-    kind: str,
-    first: bool,
+    probe_database: MakeDatabase, server: driver.RawConnection, sleep: Sleep, tasks: Tasks, kind: str, first: bool
 ) -> None:
     database = probe_database(**ONE)
     session_id = None
@@ -155,11 +150,7 @@ async def test_a_task_that_nobody_waited_for_ends_its_unit_with_an_error(
 
 @each_kind
 async def test_a_gather_of_which_one_part_failed_raises_that_error(
-    probe_database: MakeDatabase,
-    server: driver.RawConnection,
-    sleep: Sleep,
-    tasks: Tasks,
-    kind: str,
+    probe_database: MakeDatabase, server: driver.RawConnection, sleep: Sleep, tasks: Tasks, kind: str
 ) -> None:
     database = probe_database(**ONE)
 
@@ -179,11 +170,7 @@ async def test_a_gather_of_which_one_part_failed_raises_that_error(
 
 @both_kinds
 async def test_a_unit_that_is_cancelled_while_a_task_of_its_runs_a_statement_stores_nothing(
-    probe_database: MakeDatabase,
-    server: driver.RawConnection,
-    sleep: Sleep,
-    tasks: Tasks,
-    kind: str,
+    probe_database: MakeDatabase, server: driver.RawConnection, sleep: Sleep, tasks: Tasks, kind: str
 ) -> None:
     database = probe_database(**ONE)
 
@@ -669,11 +656,7 @@ async def test_a_task_with_a_unit_of_its_own_inside_a_transaction_is_told_in_tim
 
 @pytest.mark.parametrize("with_text", [text("SELECT 1"), select(1)], ids=["text", "select"])
 async def test_a_brief_session_keeps_nothing_for_a_task_that_outlives_it(
-    probe_database: MakeDatabase,
-    server: driver.RawConnection,
-    sleep: Sleep,
-    tasks: Tasks,
-    with_text: TextClause,
+    probe_database: MakeDatabase, server: driver.RawConnection, sleep: Sleep, tasks: Tasks, with_text: TextClause
 ) -> None:
     """The session of a WebSocket, which gives its connection back after each statement."""
     database = probe_database(**ONE)

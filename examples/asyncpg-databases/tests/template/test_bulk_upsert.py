@@ -52,12 +52,7 @@ async def test_numbers_and_rows_are_those_of_one_row_after_the_other(
     async with probe_database().transaction() as session:
         for round in range(12):
             given: list[dict[str, object]] = [
-                {
-                    "code": f"c{dice.randrange(12)}",
-                    "value": dice.choice([None, 1, 2]),
-                    "nick": None,
-                    "changed": round,
-                }
+                {"code": f"c{dice.randrange(12)}", "value": dice.choice([None, 1, 2]), "nick": None, "changed": round}
                 for _ in range(dice.randrange(1, 9))
             ]
             expected = Upserted()

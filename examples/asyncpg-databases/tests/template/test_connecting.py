@@ -229,9 +229,7 @@ async def test_a_connection_that_is_asked_for_again_stays_with_those_that_are_no
             await asyncio.sleep(0.01)
 
 
-async def test_a_connection_that_has_come_to_its_age_is_closed_when_it_comes_back(
-    probe_database: MakeDatabase,
-) -> None:
+async def test_a_connection_that_has_come_to_its_age_is_closed_when_it_comes_back(probe_database: MakeDatabase) -> None:
     database = probe_database(pool_size=1, max_overflow=0, pool_recycle=1000)
     async with database.read() as session:
         await value(session, select(1))

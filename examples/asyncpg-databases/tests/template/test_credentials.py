@@ -121,11 +121,7 @@ async def test_the_replica_has_the_same_source(by_file: DatabaseSettings) -> Non
 
 
 async def test_no_request_fails_while_passwords_rotate_in_either_order(
-    by_file: DatabaseSettings,
-    admin: driver.RawConnection,
-    user: str,
-    file: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    by_file: DatabaseSettings, admin: driver.RawConnection, user: str, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "SURPLUS_AFTER", 0.0)  # so that each round opens new connections
     database = Database(by_file.model_copy(update={"pool_size": 1, "max_overflow": 3}))

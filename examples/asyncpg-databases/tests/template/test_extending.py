@@ -20,6 +20,7 @@ from app.database import Database, dialect
 from app.lifespan import CannotStart
 from app.main import create_app
 from app.settings import DatabaseSettings, Settings, load_database_settings, load_settings
+from dev import development
 from tests.processes import Process, prepare
 from tests.statements import value
 from tests.template.test_extensions import NAMES
@@ -217,10 +218,10 @@ def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_settings_of_the_team(environment: pytest.MonkeyPatch, extend: Extend) -> None:
-    defined = extend.by("Settings")
+    extend.by("Settings")
     environment.setenv("MAIL_SERVER", "mail.internal")
     environment.setenv("MAIL_PASSWORD", "secret")
-    loaded: Any = load_settings(defined["Settings"])
+    loaded: Any = load_settings()
     assert (loaded.mail_server, loaded.mail_password) == ("mail.internal", SecretStr("secret"))
 
 
@@ -229,9 +230,9 @@ def test_settings_from_files(
     settings: Settings, environment: pytest.MonkeyPatch, extend: Extend, tmp_path: Path
 ) -> None:
     environment.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "secrets"))
-    defined = extend.by("Settings", 1)
+    extend.by("Settings", 1)
     environment.setenv("MAIL_PASSWORD", "of the environment")
-    loaded: Any = load_settings(defined["Settings"])  # there is no folder yet
+    loaded: Any = load_settings()  # there is no folder yet
     assert loaded.mail_password == SecretStr("of the environment")
     environment.delenv("MAIL_PASSWORD")
     environment.delenv("DATABASE_URL")
@@ -240,11 +241,14 @@ def test_settings_from_files(
     (tmp_path / "secrets" / "mail_password").write_text("of the file")
     (tmp_path / "secrets" / "database_url").write_text(settings.database.url.get_secret_value())
     (tmp_path / "secrets" / "database_pool_size").write_text("9")
-    loaded = load_settings(defined["Settings"])
+    loaded = load_settings()
     assert loaded.mail_password == SecretStr("of the file")
     assert loaded.database.url == settings.database.url
     assert loaded.database.pool_size == 7
-    assert load_database_settings(defined["Settings"]) == loaded.database, "what migrations read"
+    assert load_database_settings() == loaded.database, "what migrations and commands read"
+    environment.setattr(development, "DATA", tmp_path)  # not that of a `make dev` that runs
+    with development.database():  # as `make migrate`, `make shell` and `make seed`
+        assert development.where().endswith(f"/{loaded.database.target.database}")
 
 
 async def test_database_password(extend: Extend, tmp_path: Path) -> None:

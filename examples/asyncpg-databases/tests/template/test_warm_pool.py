@@ -5,19 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
-from sqlalchemy import (
-    Column,
-    Double,
-    Enum,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    insert,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import Column, Double, Enum, Integer, MetaData, Table, Text, insert, select, text, update
 
 from app.database import Database, Retryable, SchemaChanged, Session, driver
 from tests import facts

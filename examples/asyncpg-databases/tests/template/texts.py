@@ -134,6 +134,22 @@ RETURNING_TO_SAVEPOINT = [
     "ROLLBACK TRANSACTION TO a",
 ]
 
+# What waits for rows that asyncpg does not send so.
+REFUSED = [
+    "COPY probes FROM STDIN",
+    "copy probes (id, name) from /* a */ stdin with (format csv)",
+    "COPY probes TO STDOUT",
+    "COPY (SELECT 1) TO STDOUT (FORMAT binary)",
+    "COPY probes FROM STDIN WHERE id > 1",
+]
+
+NOT_REFUSED = [
+    "COPY probes TO '/dev/null'",
+    "SELECT 'COPY probes FROM STDIN'",
+    "CREATE TABLE made AS SELECT 1 AS x",
+    "ANALYZE probes",
+]
+
 STAYING = [
     "SET search_path = a",
     'SET "search_path" = a',
@@ -154,11 +170,17 @@ STAYING = [
     "CREATE OR REPLACE TEMP VIEW a AS SELECT 1",
     "CREATE TEMP SEQUENCE a",
     "CREATE TABLE pg_temp.a (x int)",
+    'CREATE TABLE "pg_temp"."a" (x int)',
+    "EXPLAIN ANALYZE CREATE TEMP TABLE a AS SELECT 1 AS x",
+    "EXPLAIN (ANALYZE, COSTS off) CREATE TEMPORARY TABLE a AS SELECT 1 AS x",
     "SELECT 1 AS x INTO TEMP a",
     "SELECT 1 AS x INTO TEMPORARY TABLE a",
     "SELECT pg_advisory_lock(1)",
     "SELECT pg_catalog.pg_try_advisory_lock_shared(1)",
+    'SELECT "pg_advisory_lock"(1)',
     "SELECT setseed(0.5)",
+    """SELECT "set_config"('a.b', 'c', false)""",
+    """SELECT pg_catalog."set_config"('a.b', 'c', 't')""",
     "SELECT set_config('a.b', 'c', false)",
     "SELECT set_config('a.b', 'c', false), set_config('a.c', 'd', true)",
     "CALL a()",
@@ -173,6 +195,7 @@ NOT_STAYING = [
     "SET CONSTRAINTS ALL DEFERRED",
     "SELECT set_config('a.b', 'c', true)",
     "SELECT set_config('a.b', lower('C'), TRUE )",
+    """SELECT "set_config"('a.b', 'c', true)""",
     "SELECT pg_advisory_xact_lock(1)",
     "CREATE TEMP TABLE a (x int) ON COMMIT DROP",
     "CREATE TEMPORARY TABLE a ON COMMIT DROP AS SELECT 1 AS x",
@@ -204,6 +227,16 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "SELECT INTO TEMP": (["SELECT 1 AS x INTO TEMP made"], "SELECT to_regclass('made') IS NULL"),
     "pg_temp": (["CREATE TABLE pg_temp.made (x int)"], "SELECT to_regclass('made') IS NULL"),
     "pg_advisory_lock by text": (["SELECT pg_advisory_lock(4711)"], _LOCKS),
+    "pg_advisory_lock in quotes": (['SELECT "pg_advisory_lock"(4711)'], _LOCKS),
+    "set_config in quotes": (
+        ["""SELECT "pg_catalog"."set_config"('app.made', '1', false)"""],
+        "SELECT current_setting('app.made', true)",
+    ),
+    "pg_temp in quotes": (['CREATE TABLE "pg_temp".made (x int)'], "SELECT to_regclass('made') IS NULL"),
+    "EXPLAIN ANALYZE CREATE TEMP TABLE": (
+        ["EXPLAIN ANALYZE CREATE TEMP TABLE made AS SELECT 1 AS x"],
+        "SELECT to_regclass('made') IS NULL",
+    ),
     "pg_advisory_lock by func": ([select(func.pg_try_advisory_lock_shared(4711))], _LOCKS),
     "LISTEN": (["LISTEN made"], "SELECT count(*) FROM pg_listening_channels()"),
     "PREPARE": (["PREPARE made AS SELECT 1"], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'made'"),

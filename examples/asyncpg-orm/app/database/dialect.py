@@ -44,12 +44,14 @@ NO_WORDS = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN"})
+REFUSED = re.compile(r"COPY\b.*\b(?:FROM STDIN|TO STDOUT)\b")  # asyncpg would wait for rows that nobody sends
+REFUSED_BECAUSE = "COPY by text has no rows to send or to receive: app.database.bulk has"
 # What stays with the session when the transaction is over, https://www.postgresql.org/docs/current/sql-discard.html;
 # a function that takes a lock or sets a variable for the transaction alone has a name or an argument of its own.
 STAYING = re.compile(
     r"""^SET\ (?!(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)
     |^(?:RESET|LISTEN|UNLISTEN|PREPARE|DEALLOCATE|DISCARD|LOAD|CALL|DO)\b|^DECLARE\b.*\bWITH\ HOLD\b
-    |^CREATE\ (?:OR\ REPLACE\ )?(?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!.*\bON\ COMMIT\ DROP\b)
+    |^(?:EXPLAIN\ .*)?\bCREATE\ (?:OR\ REPLACE\ )?(?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!.*\bON\ COMMIT\ DROP\b)
     |(?<!\bINSERT\ )(?<!\bMERGE\ )\bINTO\ (?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!FROM\b)|\bPG_TEMP\ ?\.
     |\b(?:SETSEED|DBLINK_CONNECT|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(
     |\bSET_CONFIG\ ?\((?!(?:[^()]|\([^()]*\))*,\ ?TRUE\ ?\))""",

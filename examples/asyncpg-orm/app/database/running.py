@@ -5,7 +5,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeAlias
 
-from app.database import driver, errors, metrics, tracing
+from app.database import dialect, driver, errors, metrics, tracing
 from app.database.connector import Connection
 from app.database.options import Options
 from app.database.route import Route
@@ -42,6 +42,8 @@ class Running:
         kind = kind_of(statement)
         if self.transaction is None:
             refuse_write(kind, send is driver.stream)
+        elif kind.refused and not own:
+            raise errors.StatementRefused(dialect.REFUSED_BECAUSE)
         stays = not own and (kind.stays or any(arguments[n] is not True for n in kind.local_by))
         if stays and self._options.external_pooler:
             raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")

@@ -50,9 +50,12 @@ def _remembered(decide: Callable[[str], T]) -> Callable[[str], T]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a statement does: `reads` and nothing else, `stays` with the session, which `savepoint` it goes back to."""
+    """What a statement does: `reads` and nothing else, is `refused` unless it is this package's, `stays` with the
+    session, which savepoint it goes back to.
+    """
 
     reads: bool
+    refused: bool
     stays: bool
     returns_to_savepoint: bool
     local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
@@ -70,12 +73,22 @@ def kind_of(statement: str) -> Kind:
     returns = first == "ROLLBACK" and "TO" in words[1:3]
     if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
         raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
-    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
-    return Kind(_reads(first, words), stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(code)))
+    named = " ".join(dialect.NO_WORDS.sub(_names_alone, statement).upper().split()).lstrip("( ")
+    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", named)) is not None
+    refused = dialect.REFUSED.match(named) is not None
+    return Kind(
+        _reads(first, words), refused, stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(named))
+    )
 
 
 def _without_words(found: re.Match[str]) -> str:
     return " " if found[0][0] in "-/#*" else "''"  # a comment, a string or a name
+
+
+def _names_alone(found: re.Match[str]) -> str:
+    """A function is the same by its name in quotes."""
+    is_name = found[0][0] == dialect.QUOTE and found[0][1:-1].isidentifier()
+    return found[0][1:-1] if is_name else _without_words(found)
 
 
 def _reads(first: str, words: list[str]) -> bool:

@@ -7,19 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    TypeDecorator,
-    func,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, TypeDecorator, func, insert, select, text
 from sqlalchemy.orm import registry
 
 from app.database import (
@@ -70,10 +58,7 @@ async def count(database: Database) -> int:
 
 async def test_what_was_inserted_in_bulk_is_what_single_inserts_store(probe_database: MakeDatabase) -> None:
     at = datetime(2024, 12, 31, 23, 59, 59, 999999, timezone(timedelta(hours=5, minutes=30)))
-    given = [
-        probe(1, at=at, **RICH),
-        probe(2, at=None, key=None, document=[1.5, "é"], amount=None, colour=None),
-    ]
+    given = [probe(1, at=at, **RICH), probe(2, at=None, key=None, document=[1.5, "é"], amount=None, colour=None)]
     database = probe_database()
     async with database.transaction() as session:
         for row in given:
@@ -202,9 +187,7 @@ async def test_the_row_at_fault_is_named_and_the_transaction_can_go_on_without_a
     assert await count(database) == 2
 
 
-async def test_an_error_of_the_callers_own_rows_is_theirs_and_nothing_is_inserted(
-    probe_database: MakeDatabase,
-) -> None:
+async def test_an_error_of_the_callers_own_rows_is_theirs_and_nothing_is_inserted(probe_database: MakeDatabase) -> None:
     def failing() -> Iterator[dict[str, object]]:
         yield from (probe(id) for id in range(BATCH + 2))
         raise FileNotFoundError("the file of the rows")
@@ -346,3 +329,22 @@ async def test_a_cancel_that_is_caught_inside_the_unit_of_work_cannot_commit_a_h
                     await bulk_insert(session, probes, stuck())
     assert not isinstance(caught.value, AssertionError)
     assert await count(database) == 0
+
+
+async def test_rows_may_be_read_by_the_session_that_another_task_waits_for(probe_database: MakeDatabase) -> None:
+    """Neither waits for what the other one has."""
+    database = probe_database(pool_size=1, max_overflow=0)
+    others: list[asyncio.Task[None]] = []
+
+    async def made() -> AsyncIterator[dict[str, Any]]:
+        for id in range(2):
+            others.append(asyncio.create_task(run(session, insert(probes).values(probe(10 + id)))))
+            await asyncio.sleep(0.01)
+            await run(session, select(1))
+            yield probe(id)
+
+    async with asyncio.timeout(10), database.transaction() as session:
+        assert await bulk_insert(session, probes, made()) == 2
+        await asyncio.gather(*others)
+    async with database.read() as session:
+        assert await rows(session, select(probes.c.id).order_by(probes.c.id)) == [(0,), (1,), (10,), (11,)]

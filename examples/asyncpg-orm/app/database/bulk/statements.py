@@ -40,7 +40,7 @@ async def insert(unit: Unit, batch: Batch) -> None:
             raise InvalidValue from error
         return Ran((), None, len(batch))
 
-    await unit.run(f"COPY {batch.table_name()} FROM STDIN", (), copy)
+    await unit.run(f"COPY {batch.table_name()} FROM STDIN", (), copy, own=True)
 
 
 async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
