@@ -293,13 +293,15 @@ def free_port() -> int:
 
 @contextmanager
 def pgbouncer(server_url: str, program: Sequence[str] = ("pgbouncer",), /, **options: object) -> Iterator[str]:
-    """The same server through a PgBouncer in transaction mode, with `options` or PgBouncer's own defaults.
+    """The same server through a PgBouncer in transaction mode, with `options` or, but for the clients that it takes,
+    PgBouncer's own defaults.
 
     `program` is the beginning of the command that runs it, where it is not the system's own.
     """
     server = httpx.URL(server_url)
     port = free_port()
-    options = {"unix_socket_dir": "", **options}
+    # Of its own it takes 100 clients, which the pools of four workers' tests and eight migrations at once may come to.
+    options = {"unix_socket_dir": "", "max_client_conn": 1000, **options}
     settings = f"""
 [databases]
 * = host={server.host} port={server.port} user={server.username}

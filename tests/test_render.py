@@ -32,6 +32,7 @@ DIFFERENT_PYTHON = {
     "app/notes/queries.py": ACCESS,
     "dev/binaries.py": DRIVER,
     "dev/databases.py": DRIVER,
+    "migrations/cycles.py": DRIVER,
     "migrations/lint.py": DRIVER,
     "migrations/lock.py": DRIVER,
     "migrations/server.py": DRIVER,

@@ -10,6 +10,7 @@ import pytest
 from harness import ROOT
 from services import Service
 
+PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11")
 BASE = ("sh", "env", "id", "dirname", "basename", "ls", "rm", "mkdir", "ln", "cat", "make")
 
 
@@ -34,6 +35,17 @@ def bare_path(tmp_path: Path) -> str:
     for name in BASE:
         (folder / name).symlink_to(str(shutil.which(name)))
     return str(folder)
+
+
+@pytest.fixture(scope="module")
+def python_with_venv() -> str:
+    """Not each has it: on Debian it is in a package of its own. Without one there is nothing to try."""
+    for python in filter(None, (sys.executable, os.environ.get("UV_PYTHON"), *map(shutil.which, PYTHONS))):
+        real = os.path.realpath(python)
+        asked = [real, "-c", "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))"]
+        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+            return real
+    pytest.skip("no Python on this machine has the venv module")
 
 
 @pytest.fixture
@@ -98,8 +110,10 @@ def test_without_a_known_package_manager_one_sentence_says_what_to_install(bare_
 
 
 @pytest.mark.slow
-def test_uv_is_installed_beside_the_checkout_where_there_is_none_and_then_kept(bare_path: str, checkout: Path) -> None:
-    (Path(bare_path) / "python3").symlink_to(Service(checkout).python)
+def test_uv_is_installed_beside_the_checkout_where_there_is_none_and_then_kept(
+    bare_path: str, checkout: Path, python_with_venv: str
+) -> None:
+    (Path(bare_path) / "python3").symlink_to(python_with_venv)
     done = with_tools("--", "uv", "--version", root=checkout, PATH=bare_path)
     assert done.returncode == 0, done.stderr
     assert (checkout / ".tools" / "bin" / "uvx").exists()
@@ -109,11 +123,13 @@ def test_uv_is_installed_beside_the_checkout_where_there_is_none_and_then_kept(b
 
 
 @pytest.mark.slow
-def test_a_python_without_venv_is_of_use_where_another_one_has_it(bare_path: str, checkout: Path) -> None:
+def test_a_python_without_venv_is_of_use_where_another_one_has_it(
+    bare_path: str, checkout: Path, python_with_venv: str
+) -> None:
     newest, usual = Path(bare_path) / "python3.15", Path(bare_path) / "python3"
     newest.write_text('#!/bin/sh\ncase "$*" in *venv*) exit 1 ;; *) echo "$0" ;; esac\n')  # of a package of its own
     newest.chmod(0o755)
-    usual.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    usual.write_text(f'#!/bin/sh\nexec "{python_with_venv}" "$@"\n')
     usual.chmod(0o755)
     done = with_tools("--", "sh", "-c", "echo $UV_PYTHON", root=checkout, cwd=checkout, PATH=bare_path, UV_PYTHON="")
     assert done.stdout == f"{newest}\n", done.stderr

@@ -169,6 +169,12 @@ async def create_user(server: driver.RawConnection, name: str, password: str, *,
         await driver.scalar(server, f"GRANT ALL ON `{server.db}`.* TO {name}@'{host}'")
 
 
+async def keep_tables(server: driver.RawConnection, name: str) -> None:
+    """Take from a user the right to change tables."""
+    for host in _HOSTS:
+        await driver.scalar(server, f"REVOKE CREATE, ALTER, DROP ON `{server.db}`.* FROM {name}@'{host}'")
+
+
 async def set_password(server: driver.RawConnection, name: str, password: str) -> None:
     for host in _HOSTS:
         await driver.scalar(server, f"ALTER USER {name}@'{host}' IDENTIFIED BY {server.escape(password)}")

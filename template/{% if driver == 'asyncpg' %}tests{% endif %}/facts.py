@@ -156,6 +156,11 @@ async def create_user(server: driver.RawConnection, name: str, password: str, *,
     await driver.scalar(server, f"CREATE ROLE {name} LOGIN PASSWORD '{quoted}' CONNECTION LIMIT {connections}")
 
 
+async def keep_tables(server: driver.RawConnection, name: str) -> None:
+    """Take from a user the right to change tables, which here nobody has unasked since PostgreSQL 15."""
+    await driver.scalar(server, f"REVOKE CREATE ON SCHEMA public FROM {name}, PUBLIC")
+
+
 async def set_password(server: driver.RawConnection, name: str, password: str) -> None:
     await driver.scalar(server, f"ALTER ROLE {name} PASSWORD '{password}'")
 

@@ -1,7 +1,8 @@
 """Runs the clusters, prints a table of each and writes docs/scale.md: `make scale [only=patroni]`.
 
-Those that wait for elections run beside the others, and PgBouncer's tests in the time that these leave. The page is made of trials/results/scale.json, in which a run replaces the rows of the clusters that it ran. Ends with 1
-when a row is not as promised.
+Those that wait for elections run beside the others, and PgBouncer's tests in the time that these leave. The page is
+made of trials/results/scale.json, in which a run replaces the rows of the clusters that it ran. Ends with 1 when a row
+is not as promised.
 """
 
 import argparse

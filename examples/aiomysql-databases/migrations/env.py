@@ -8,6 +8,7 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 import asyncio
 import logging
 import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +24,11 @@ from sqlalchemy.pool import NullPool
 
 from app.database import Retryable, driver
 from app.logs import configure_logging, log_end
-from app.models import metadata
 from app.settings import DatabaseSettings, InvalidSettings, load_database_settings
 from app.startup import CannotConnect, first_connection
 from migrations import lock, server, way_out
 from migrations.autogenerate import options
+from migrations.kept import Kept
 
 logger = logging.getLogger("migrations")
 
@@ -41,7 +42,7 @@ def main() -> None:
         sys.excepthook = log_end
     settings: DatabaseSettings | None = context.config.attributes.get("settings")  # the tests give theirs
     if context.is_offline_mode():
-        context.configure(url=f"{driver.DIALECT}://", target_metadata=metadata, literal_binds=True)
+        context.configure(url=f"{driver.DIALECT}://", literal_binds=True, **options())
         with context.begin_transaction():
             context.run_migrations()
         return
@@ -94,24 +95,32 @@ async def _migrate(settings: DatabaseSettings) -> None:
 
 
 def _run(connection: Connection) -> None:
+    way_out.refuse_files()
     context.configure(connection=connection, **options())
-    try:
+    with way_out.from_the_server():
+        if "destination_rev" not in context.get_context().opts:  # `current`, `check`: they look, and wait for nobody
+            with context.begin_transaction():
+                context.run_migrations()
+            return
         if _is_upgraded():
             return
         connection.rollback()
-        with lock.of(connection) as has_lock, way_out.from_half_way(connection):
+        with lock.of(connection) as has_lock:
             event.listen(connection, "begin", lambda _: _begin(connection, has_lock))
-            _run_patiently(connection)
-    except CommandError:
-        connection.rollback()
-        way_out.from_unknown_revisions()
-        raise
+            kept = Kept(connection)
+            try:
+                with way_out.from_half_way(kept):
+                    _run_patiently(connection, kept)
+            except CommandError:
+                connection.rollback()
+                way_out.from_unknown_revisions()
+                raise
 
 
 def _is_upgraded() -> bool:
     """Whether this is an upgrade to the newest migration and the database is already there."""
     migrations = context.get_context()
-    to_newest = migrations.opts.get("destination_rev") in ("head", "heads")
+    to_newest = migrations.opts["destination_rev"] in ("head", "heads")
     return to_newest and set(migrations.get_current_heads()) == set(way_out.known_heads())
 
 
@@ -119,21 +128,28 @@ def _begin(connection: Connection, has_lock: Callable[[], bool]) -> None:
     """At the begin of each transaction, of which a migration with an autocommit block has several."""
     if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
         return
-    connection.execute(text(server.limits(0)))
-    if not has_lock():
-        raise SystemExit("Another migration holds the lock: wait for it, or end it on the server.")
+    until, told = time.monotonic() + lock.WAIT, False
+    while not has_lock():  # before anything is read here: CREATE INDEX CONCURRENTLY waits for all who have a snapshot
+        if not told:
+            logger.info("Another migration is under way: waiting for its end")
+            told = True
+        if time.monotonic() > until:
+            raise SystemExit("Another migration holds the lock: wait for it, or end it on the server.")
+        time.sleep(random.uniform(0.1, 0.5))  # nothing else runs in this loop
     connection.execute(text(server.limits(LOCK_WAIT)))
 
 
-def _run_patiently(connection: Connection) -> None:
-    """Who waits for the lock of a table lets all others wait behind it: so not for long, but several times."""
+def _run_patiently(connection: Connection, kept: Kept) -> None:
+    """Who waits for the lock of a table lets all others wait behind it: so not for long, but several times, unless
+    that would repeat what is in the database.
+    """
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with context.begin_transaction():
                 context.run_migrations()
             return
         except DBAPIError as error:
-            if not isinstance(way_out.our_error(error), Retryable):
+            if kept.statements or not isinstance(way_out.our_error(error), Retryable):
                 raise
             connection.rollback()
             if attempt == ATTEMPTS:

@@ -11,9 +11,14 @@ from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint
 
+from migrations.kept import LENGTH, is_ddl
+
 LOCKS = "performance_schema.metadata_locks, or SHOW PROCESSLIST,"
-# Table, column, index, foreign key or check that is there, or is not: https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html
-DONE_BEFORE = {"1050", "1051", "1060", "1061", "1091", "1826", "3821", "3822"}
+# https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html
+# Table, column, index, foreign key or check that is there, or is not
+_DONE_BEFORE = {"1050", "1051", "1060", "1061", "1091", "1826", "3821", "3822"}
+NO_RIGHT = {"1044", "1142", "1143", "1227", "1370"}
+NOT_RUN = {"1064"}  # a syntax error: what it would have committed is not
 _UNLIMITED = 1_000_000
 
 
@@ -26,6 +31,16 @@ def limits(lock_wait: int, scope: Literal["transaction", "session"] = "transacti
         lock_wait_timeout = {seconds}, innodb_lock_wait_timeout = {seconds}, wait_timeout = {_UNLIMITED}
         /*!80000 , max_execution_time = 0 */
         /*M! , max_statement_time = 0, idle_transaction_timeout = 0, idle_write_transaction_timeout = 0 */"""
+
+
+def is_done_before(code: str, statement: str) -> bool:
+    """Whether an earlier run may have done it."""
+    return code in _DONE_BEFORE and is_ddl(statement)
+
+
+def leaves_invalid(statement: str | None) -> bool:
+    """Whether it leaves an index behind when it fails: none does."""
+    return False
 
 
 def code(error: Any) -> str:
@@ -51,14 +66,16 @@ def completed(migrations: MigrationContext, script: ops.MigrationScript) -> list
     since the index that one needs cannot be dropped while it is there.
     """
     assert script.upgrade_ops
+    assert script.rev_id
     steps = sorted((step for op in script.upgrade_ops.ops for step in _steps(op)), key=lambda step: _place(step[0]))
     if len(steps) == 1:
         return [script]
     scripts: list[ops.MigrationScript] = []
+    revision = script.rev_id[: LENGTH - len(f"_{len(steps)}")]
     for number, (forth, back) in enumerate(steps, 1):
         scripts.append(
             ops.MigrationScript(
-                rev_id=f"{script.rev_id}_{number}",
+                rev_id=f"{revision}_{number}",
                 message=script.message,
                 imports=set(script.imports),
                 upgrade_ops=ops.UpgradeOps([forth]),

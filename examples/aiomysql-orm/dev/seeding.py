@@ -5,7 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from app.database import Database, Session, Unavailable
+from app.database import Database, SchemaMismatch, Session, Unavailable
 from app.settings import DatabaseSettings, load_database_settings
 
 LIMIT = 3600.0  # seconds
@@ -39,6 +39,8 @@ def main() -> None:
         asyncio.run(run(seed, load_database_settings()))
     except Unavailable as error:
         sys.exit(f"Nothing was stored: {error}.")
+    except SchemaMismatch as error:
+        sys.exit(f"Nothing was stored: {error}. Bring it up by `make migrate`.")
 
 
 if __name__ == "__main__":

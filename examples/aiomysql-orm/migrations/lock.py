@@ -16,14 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from app.database import Retryable, driver
 from migrations import way_out
 
-WAIT = 600  # seconds, as in driver.MIGRATION_LOCK
+WAIT = 600.0  # seconds
 
 _GALERA = "SHOW STATUS WHERE Variable_name = 'wsrep_connected' AND Value = 'ON'"
 _SEVERAL_PRIMARIES = "SHOW VARIABLES WHERE Variable_name = 'group_replication_single_primary_mode' AND Value = 'OFF'"
 _TABLE = "CREATE TABLE IF NOT EXISTS migration_lock (id INT PRIMARY KEY) ENGINE = InnoDB"
 # https://mariadb.com/docs/galera-cluster/galera-management/performance-tuning/using-streaming-replication-for-large-transactions
 _STREAMING = f"""SET SESSION
-    wsrep_trx_fragment_unit = 'statements', wsrep_trx_fragment_size = 1, innodb_lock_wait_timeout = {WAIT}"""
+    wsrep_trx_fragment_unit = 'statements', wsrep_trx_fragment_size = 1, innodb_lock_wait_timeout = {WAIT:.0f}"""
 _LOCK = "INSERT INTO migration_lock VALUES (1)"
 _HAS_IT = "SELECT COUNT(*) FROM migration_lock"
 # Whatever was written before it on another node is read: by any statement, 15 says.

@@ -1,4 +1,5 @@
-"""${message}
+<% words = message.replace("\\", r"\\").replace('"', r'\"') %>\
+"""${words}
 
 DDL cannot be undone here, and a migration that fails half-way cannot be run again: write one statement each.
 """

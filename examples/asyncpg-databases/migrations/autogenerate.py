@@ -26,7 +26,7 @@ def options() -> dict[str, Any]:
     render, process = team.pop("render_item", None), team.pop("process_revision_directives", None)
     return {
         "target_metadata": models.metadata,
-        "include_schemas": any(table.schema for table in models.metadata.tables.values()),
+        "include_schemas": any(_schemas()),
         "include_name": _include_name(),
         **team,
         "render_item": _render_item(render),
@@ -36,7 +36,7 @@ def options() -> dict[str, Any]:
 
 def _include_name() -> Callable[..., bool]:
     """By names, before anything is read of them: types of an extension would raise warnings."""
-    schemas = {table.schema for table in models.metadata.tables.values()} | {None}
+    schemas = _schemas() | {None}
 
     @cache
     def ours() -> set[Table]:
@@ -51,6 +51,11 @@ def _include_name() -> Callable[..., bool]:
         return kind != "table" or (parents["schema_name"], name) in ours()
 
     return include
+
+
+def _schemas() -> set[str | None]:
+    """Of the code's tables, and of those that a migration made and that may have gone."""
+    return {table.schema for table in models.metadata.tables.values()} | {schema for schema, _ in _created()}
 
 
 def _created() -> set[Table]:

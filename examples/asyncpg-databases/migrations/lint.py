@@ -35,7 +35,11 @@ def _check(script: Script) -> int:
         return 0  # it merges others
     sql = StringIO()
     steps = f"{script.down_revision or 'base'}:{script.revision}"
-    command.upgrade(Config("alembic.ini", output_buffer=sql), steps, sql=True)
+    try:
+        command.upgrade(Config("alembic.ini", output_buffer=sql), steps, sql=True)
+    except Exception as error:  # of the migration, which reads rows, or what tables there are
+        print(f"{script.path}: not checked, since it cannot be printed as SQL ({type(error).__name__})")
+        return 0
     ignored = ",".join((*EXCLUDED, *script.module.squawk_ignore))
     squawk = ["squawk", "--stdin-filepath", script.path, "--exclude", ignored]
     return subprocess.run(squawk, input=sql.getvalue(), text=True, check=False).returncode

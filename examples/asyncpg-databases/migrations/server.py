@@ -9,9 +9,15 @@ from sqlalchemy import ARRAY, Column, Connection, Dialect, Enum, TypeDecorator, 
 from sqlalchemy.dialects.postgresql import DOMAIN, CreateDomainType, CreateEnumType
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from migrations.cycles import untangle
+from migrations.kept import is_ddl
+
 LOCKS = "pg_stat_activity, pg_locks"
-# A table or index, column, other object, schema that is there; a table, column, other object that is not
-DONE_BEFORE = {"42P07", "42701", "42710", "42P06", "42P01", "42703", "42704"}
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_THERE = {"42P07", "42701", "42710", "42P06"}  # a table or index, column, other object, schema
+_NOT_THERE = {"42P01", "42703", "42704"}  # a table, column, other object
+NO_RIGHT = {"42501"}
+NOT_RUN: set[str] = set()  # nothing is committed by what is tried here
 _TIMEOUTS = "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"
 
 
@@ -25,6 +31,17 @@ def limits(lock_wait: int, scope: Literal["transaction", "session"] = "transacti
     value = f"CASE name WHEN 'lock_timeout' THEN '{lock_wait}s' ELSE '0' END"
     local = "true" if scope == "transaction" else "false"
     return f"SELECT count(set_config(name, {value}, {local})) FROM pg_settings WHERE name IN ({names})"
+
+
+def is_done_before(code: str, statement: str) -> bool:
+    """Whether an earlier run may have done it. What a DROP or RENAME does not find may be gone by it."""
+    drops = not {"DROP", "RENAME"}.isdisjoint(statement.upper().split())
+    return is_ddl(statement) and (code in _THERE or (code in _NOT_THERE and drops))
+
+
+def leaves_invalid(statement: str | None) -> bool:
+    """Whether it leaves an index behind when it fails."""
+    return {"CREATE", "INDEX", "CONCURRENTLY"} <= set((statement or "").upper().split()[:4])
 
 
 def code(error: Any) -> str:
@@ -63,9 +80,11 @@ def completed(migrations: MigrationContext, script: ops.MigrationScript) -> list
     its way back: a table does not take them along.
     """
     assert migrations.connection is not None
+    untangle(script)
     inspector: Any = inspect(migrations.connection)
     dialect: Any = migrations.dialect
-    there = {(type_["schema"], type_["name"]) for type_ in (*inspector.get_enums("*"), *inspector.get_domains("*"))}
+    types = (*inspector.get_enums("*"), *inspector.get_domains("*"))
+    there = {(type_["schema"], type_["name"]): type_.get("labels") for type_ in types}
     made: dict[str, str] = {}  # how it is made: how it is dropped
     columns, schemas = _made_by(script.upgrade_ops_list)
     for schema in sorted(schemas - set(inspector.get_schema_names())):
@@ -74,11 +93,20 @@ def completed(migrations: MigrationContext, script: ops.MigrationScript) -> list
         type_ = _undecorated(column.type, dialect)
         if isinstance(type_, ARRAY):
             type_ = _undecorated(type_.item_type, dialect)
-        if _is_of_its_own(type_) and (type_.schema or dialect.default_schema_name, type_.name) not in there:
+        if not _is_of_its_own(type_):
+            continue
+        place = type_.schema or dialect.default_schema_name, type_.name
+        if place not in there:
             create: Any
             kind, create = ("DOMAIN", CreateDomainType) if isinstance(type_, DOMAIN) else ("TYPE", CreateEnumType)
             name = dialect.identifier_preparer.format_type(type_)
             made[str(create(type_).compile(dialect=dialect))] = f"DROP {kind} {name}"
+        elif (words := there[place]) is not None and isinstance(type_, Enum) and words != type_.enums:
+            raise SystemExit(
+                f"The type {type_.name} of column {column.name} is there with the words {', '.join(words)}, and not"
+                f" with {', '.join(type_.enums)}: write a migration with ALTER TYPE, or with DROP TYPE where no column"
+                " has it."
+            )
     assert script.upgrade_ops
     assert script.downgrade_ops
     script.upgrade_ops.ops[:0] = [ops.ExecuteSQLOp(_escaped(create)) for create in made]

@@ -94,5 +94,6 @@ def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], lo
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    sys.path.insert(0, str(folder))  # as `python -m` does; what it spawns gets the same
     sys.argv = list(command)
     runpy.run_module(command[0], run_name="__main__")

@@ -1,4 +1,5 @@
-"""${message}"""
+<% words = message.replace("\\", r"\\").replace('"', r'\"') %>\
+"""${words}"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -17,7 +17,7 @@ DIRECT_TLS = ["postgresql"]  # what a client that begins with TLS names the prot
 DIALECT = "postgresql+asyncpg"
 TIMESTAMP_TYPE: DateTime = TIMESTAMP(timezone=True)
 # One migration at a time, until the transaction ends. The number is ours; such locks are the database's own.
-MIGRATION_LOCK = "SELECT 1 FROM pg_advisory_xact_lock(7021601)"
+MIGRATION_LOCK = "SELECT pg_try_advisory_xact_lock(7021601)"
 REVISIONS = "SELECT string_agg(version_num, ' ') FROM {}"
 # The savepoint around them ends theirs too: a round trip less, which COPY takes for the types of its columns.
 RELEASES_BATCHES = False

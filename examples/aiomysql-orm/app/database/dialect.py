@@ -17,7 +17,7 @@ DIRECT_TLS: list[str] = []  # no connection begins with it
 DIALECT = "mysql+aiomysql"
 TIMESTAMP_TYPE: DateTime = DATETIME(fsp=6)  # without fsp microseconds are rounded, 23:59:59.6 into the next day
 # One migration at a time, until the connection closes. Such locks are the server's: the name has the database's in it.
-MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 600)"
+MIGRATION_LOCK = "SELECT GET_LOCK(CONCAT('migrate:', SHA2(DATABASE(), 224)), 0)"
 REVISIONS = "SELECT GROUP_CONCAT(version_num SEPARATOR ' ') FROM {}"
 RELEASES_BATCHES = True  # of bulk rows, by their savepoint
 SPARE_CONNECTIONS = 2  # beside the pool: readiness, and ending what was given up
@@ -40,8 +40,8 @@ READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DE
 # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/: by some of them unseen, and none is undone.
 REFUSED = re.compile(
     r"""(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:
-    (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET|REVOKE)\b
-    |(?:SET\ PASSWORD|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\b)
+    (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET)\b
+    |(?:REVOKE|SET\ PASSWORD|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\b)
     |DROP\ (?!(?:TEMPORARY|PREPARE)\b)|ANALYZE\ (?:(?:NO_WRITE_TO_BINLOG|LOCAL)\ )?TABLES?\b
     |SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
     re.VERBOSE,

@@ -1,5 +1,6 @@
 """What `make migration` writes: it runs, forth and back and forth again, and leaves alone what is not the service's."""
 
+import ast
 import asyncio
 import sys
 from collections.abc import Iterator
@@ -128,6 +129,25 @@ def test_tables_with_keys_indexes_and_enums_come_and_go_and_come_again(scripts: 
     scripts.downgrade()
     scripts.upgrade()
     scripts.check()
+
+
+def test_tables_that_refer_to_one_another_come_and_go(scripts: Scripts, metadata: MetaData) -> None:
+    orders(metadata)
+    there_and_back(scripts)
+    for name, other in (("people", "departments"), ("departments", "people")):
+        key = ForeignKey(f"{other}.id", use_alter=name == "people")
+        Table(name, metadata, Column("id", BigInteger, primary_key=True), Column("other_id", key))
+    there_and_back(scripts)
+    for name in ("people", "departments"):
+        metadata.remove(metadata.tables[name])
+    there_and_back(scripts)
+
+
+@pytest.mark.parametrize("message", ['say "hi"', 'ends with "', r"\d of `id`", "'''"])
+def test_a_message_may_have_any_characters(scripts: Scripts, metadata: MetaData, message: str) -> None:
+    orders(metadata)
+    (text,) = scripts.generate(message)
+    assert str(ast.get_docstring(ast.parse(text))).startswith(message)
 
 
 def test_tables_of_others_are_not_dropped_and_those_of_earlier_migrations_are(

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.ddl.impl import DefaultImpl
+from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from app.database import driver
 from app.settings import DatabaseSettings
@@ -17,7 +20,7 @@ from tests import facts
 from tests.conftest import test_database_url
 from tests.processes import Process, prepare
 from tests.template.migrating import ROOT, Scripts, empty_database
-from tests.urls import beside
+from tests.urls import beside, replaced
 
 prepare()
 
@@ -25,6 +28,9 @@ CREATE = 'op.create_table("orders", sa.Column("id", sa.Integer()))'
 ADD = 'op.add_column("orders", sa.Column("note", sa.Integer()))'
 DROP = 'op.drop_table("orders")'
 REMOVE = 'op.drop_column("orders", "note")'
+BLOCK = "with op.get_context().autocommit_block(): "
+END = {"commit": "commits", "rollback": "rolls back"}
+TRANSACTIONAL_DDL = DefaultImpl.get_by_dialect(make_url(f"{driver.DIALECT}://").get_dialect()()).transactional_ddl
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +121,7 @@ def test_a_migration_that_is_there_but_not_recorded_is_named_and_can_be_recorded
     scripts.upgrade("first")
     execute(database, "ALTER TABLE orders ADD COLUMN note int")  # and then the process was killed
     said = sentence(scripts)
-    assert said.startswith("Migration second is in the database already, in part or whole, but not recorded there (")
+    assert said.startswith("Migration second may be in the database already, in part or whole, but is not recorded")
     assert "`uv run python -m dev alembic stamp second`" in said
     scripts.stamp("second")
     scripts.upgrade()
@@ -127,10 +133,80 @@ def test_a_migration_that_is_there_but_not_recorded_is_named_and_can_be_recorded
     scripts.downgrade()
 
 
-def test_what_is_a_bug_of_the_migration_keeps_its_traceback(scripts: Scripts) -> None:
-    scripts.write("third", 'op.execute("nonsense")', after="second")
-    with pytest.raises(Exception, match="nonsense"):
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ('op.execute("nonsense")', "nonsense"),
+        ('op.add_column("odrers", sa.Column("x", sa.Integer()))', "odrers"),
+        ("raise ValueError('bug')", "bug"),
+    ],
+)
+def test_what_is_a_bug_of_the_migration_keeps_its_traceback(scripts: Scripts, statement: str, said: str) -> None:
+    scripts.write("third", statement, after="second")
+    with pytest.raises(Exception, match=said):
         scripts.upgrade()
+
+
+@pytest.mark.parametrize("in_block", [False, True])
+async def test_what_is_in_the_database_for_good_is_not_tried_again_and_is_told(
+    scripts: Scripts, database: DatabaseSettings, in_block: bool
+) -> None:
+    """Rows before DDL that waits for a lock: where no transaction holds DDL, or after an autocommit block."""
+    rows = f"{BLOCK if in_block else ''}op.execute('INSERT INTO counted VALUES (1)')"
+    scripts.write("third", f'{rows}\n    op.add_column("orders", sa.Column("x", sa.Integer()))', after="second")
+    await asyncio.to_thread(scripts.upgrade, "second")
+    async with connected(database) as connection:
+        await driver.scalar(connection, "CREATE TABLE counted (id int)")
+    async with table_in_use(database):
+        said = await asyncio.to_thread(sentence, scripts)
+    async with connected(database) as connection:
+        count = await driver.scalar(connection, "SELECT COUNT(*) FROM counted")
+    if in_block or not TRANSACTIONAL_DDL:
+        assert (count, said.partition(" (")[0]) == (1, "Migration third stopped half-way")
+    else:
+        assert (count, said.partition(" to get")[0]) == (0, "The migration gave up after 2 attempts")
+
+
+def test_an_error_of_python_after_what_is_there_for_good_is_told_too(scripts: Scripts) -> None:
+    scripts.write("third", f"{BLOCK}op.execute('CREATE TABLE made (id int)')\n    int('x')", after="second")
+    assert sentence(scripts).startswith("Migration third stopped half-way (ValueError): 1 of its statements are in the")
+
+
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_migration_that_ends_its_transaction_is_recorded_or_refused(scripts: Scripts, end: str) -> None:
+    scripts.write(
+        "third", f"op.create_table('made', sa.Column('id', sa.Integer()))\n    op.get_bind().{end}()", after="second"
+    )
+    scripts.write("fourth", "pass", after="third")
+    if TRANSACTIONAL_DDL:
+        assert sentence(scripts).startswith(f"Migration third {END[end]} by itself, so nobody could record it")
+        assert scripts.current() == ""
+    else:
+        scripts.upgrade()
+        assert scripts.current() == "fourth"
+
+
+def test_two_files_of_one_revision_and_one_that_is_too_long_are_refused_before_anything_runs(scripts: Scripts) -> None:
+    long = scripts.write("a" * 33, "pass", after="second")
+    assert "is longer than the 32 characters" in sentence(scripts)
+    long.unlink()
+    assert scripts.current() == ""
+    (scripts.folder / "versions" / "copied.py").write_text((scripts.folder / "versions" / "second.py").read_text())
+    with pytest.warns(UserWarning, match="second"):
+        assert sentence(scripts).startswith("Several files have the revision second")
+
+
+@pytest.mark.usefixtures("no_pooler")  # which lets in the users that it knows
+async def test_a_user_who_may_change_no_tables_is_told_so(scripts: Scripts, database: DatabaseSettings) -> None:
+    name = f"reader_{os.getpid()}"
+    async with connected(database) as server:
+        await facts.create_user(server, name, "s3cret")
+        await facts.keep_tables(server, name)
+        url = replaced(database.url.get_secret_value(), "userinfo", f"{name}:s3cret")
+        scripts.database = database.model_copy(update={"url": SecretStr(url)})
+        said = await asyncio.to_thread(sentence, scripts)
+        await facts.drop_user(server, name)
+    assert said.startswith("The database user may not do what the migration does (")
 
 
 def test_a_database_that_other_code_has_migrated_is_named_and_that_code_leads_back(scripts: Scripts) -> None:

@@ -18,7 +18,10 @@ from app.database import driver
 from app.database import metadata as service_metadata
 from app.settings import DatabaseSettings
 from migrations import lint as migrations_lint
+from tests.processes import Process, prepare
 from tests.template.migrating import ROOT, Scripts, empty_database
+
+prepare()
 
 LIMITS = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 
@@ -135,6 +138,7 @@ def test_partitions_are_not_dropped(scripts: Scripts, metadata: MetaData, databa
     scripts.check()
 
 
+@pytest.mark.usefixtures("no_pooler")  # behind which what runs outside of a transaction keeps the server's
 def test_no_limit_of_the_server_holds_for_a_migration(scripts: Scripts, database: DatabaseSettings) -> None:
     known = [name for name in LIMITS if ask(database, f"SELECT 1 FROM pg_settings WHERE name = '{name}'")]
     for name in (*known, "lock_timeout"):
@@ -180,6 +184,63 @@ def test_an_index_that_is_made_concurrently_waits_for_others_as_long_as_it_takes
     assert ask(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass")
 
 
+async def test_two_that_migrate_at_once_take_turns_also_when_one_has_an_autocommit_block(
+    scripts: Scripts, database: DatabaseSettings
+) -> None:
+    """An index that is made concurrently waits for the writer, and not for who waits for its end."""
+    scripts.write("first", 'op.execute("CREATE TABLE counted AS SELECT 0 AS n")')
+    steps = 'op.execute("UPDATE counted SET n = n + 1"), op.execute("CREATE INDEX CONCURRENTLY ON counted (n)")'
+    scripts.write("second", f"with op.get_context().autocommit_block(): {steps}", after="first")
+    await asyncio.to_thread(scripts.upgrade, "first")
+    folder = scripts.folder.parent
+    shutil.copy(ROOT / "alembic.ini", folder)
+    given = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("DATABASE_")}
+    environment = {**given, "DATABASE_URL": database.url.get_secret_value()}
+    command = ("alembic", "upgrade", "head")
+    server = await driver.connect(database.target, database, read_only=False)
+    writer = await driver.connect(database.target, database, read_only=False)
+    await driver.begin(writer, "READ COMMITTED")
+    await driver.scalar(writer, "INSERT INTO counted VALUES (-1)")
+    with Process(*command, folder=folder, environment=environment) as one:
+        one.says("Running upgrade first -> second")
+        while not await driver.scalar(server, "SELECT sum(n) FROM counted"):
+            await asyncio.sleep(0.01)
+        with Process(*command, folder=folder, environment=environment) as other:
+            other.says("Another migration is under way")
+            await driver.rollback(writer)
+            assert (one.exit_code(), other.exit_code()) == (0, 0)
+    assert await driver.scalar(server, "SELECT n FROM counted") == 1
+    await driver.close(writer)
+    await driver.close(server)
+
+
+def test_an_index_that_was_not_finished_is_told_and_not_taken_for_one(
+    scripts: Scripts, database: DatabaseSettings
+) -> None:
+    scripts.write("first", 'op.execute("CREATE TABLE orders AS SELECT 1 AS id FROM generate_series(1, 2)")')
+    index = 'op.create_index("ix", "orders", ["id"], unique=True, postgresql_concurrently=True)'
+    scripts.write("second", f"with op.get_context().autocommit_block(): {index}", after="first")
+    for _ in range(2):
+        with pytest.raises(SystemExit, match=r"^Migration second did not finish its index \("):
+            scripts.upgrade()
+    ask(database, "DROP INDEX ix")
+    ask(database, "DELETE FROM orders WHERE ctid = '(0,1)'")
+    scripts.upgrade()
+    assert ask(database, "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix'::regclass")
+
+
+def test_a_type_that_is_there_with_other_words_is_not_taken_for_the_one_of_the_code(
+    scripts: Scripts, metadata: MetaData
+) -> None:
+    table = Table("orders", metadata, Column("state", Enum("new", "paid", name="state")))
+    scripts.generate("orders")
+    scripts.upgrade()
+    metadata.remove(table)
+    Table("orders", metadata, Column("condition", Enum("open", "sent", name="state")))
+    with pytest.raises(SystemExit, match="type state of column condition is there with the words new, paid, and not"):
+        scripts.generate("another")
+
+
 @pytest.fixture
 def lint(scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """What `make check` says of them; nothing when it is content."""
@@ -211,4 +272,10 @@ def test_a_new_migration_that_would_lock_a_table_for_long_fails_the_check(
     path.write_text(text.replace(mark, "squawk_ignore = ('require-concurrent-index-creation',)"))
     assert lint() == ""
     path.write_text(text.replace(mark, ""))  # one from before there was a check
+    assert lint() == ""
+
+
+def test_a_migration_that_reads_rows_is_left_out_of_the_check(scripts: Scripts, lint: Callable[[], str]) -> None:
+    path = scripts.write("first", 'op.get_bind().execute(sa.text("SELECT 1")).all()')
+    path.write_text(f"{path.read_text()}\n\nsquawk_ignore = ()\n")
     assert lint() == ""
