@@ -1,5 +1,5 @@
-"""Processes side by side, each of which says what it finds in lines of JSON. When one fails, or at Ctrl-C, all of them
-end, with the servers that they have started.
+"""Processes side by side, each of which says what it finds in lines of JSON. Ctrl-C ends them all, with the servers
+that they have started; one that fails lets the others go on.
 """
 
 import json

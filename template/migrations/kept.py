@@ -23,13 +23,15 @@ def is_ddl(statement: str | None) -> bool:
 
 
 class Kept:
-    """`statements` counts them; `moved` of them were committed by the last statement before it ran, if it ran."""
+    """`statements` counts them; `moved` of them were committed by the last statement before it ran, if it ran.
+    `scripts` are the migrations by their files.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.statements = self.moved = 0
         self._pending = 0
         self._migrations = context.get_context()
-        self._files = {script.path: script.revision for script in context.script.walk_revisions()}
+        self.scripts = {script.path: script for script in context.script.walk_revisions()}
         event.listen(connection, "before_cursor_execute", self._before)
         event.listen(connection, "after_cursor_execute", self._after)
         event.listen(connection, "commit", self._committed)
@@ -72,8 +74,8 @@ class Kept:
         for frame, _ in traceback.walk_stack(None):
             if frame.f_code is _AUTOCOMMIT_BLOCK.__wrapped__.__code__:
                 return
-            if revision := self._files.get(frame.f_code.co_filename):
+            if script := self.scripts.get(frame.f_code.co_filename):
                 raise SystemExit(
-                    f"Migration {revision} {what} by itself, so nobody could record it: leave that out. What has to be"
-                    " committed before the rest goes under `with op.get_context().autocommit_block():`."
+                    f"Migration {script.revision} {what} by itself, so nobody could record it: leave that out. What has"
+                    " to be committed before the rest goes under `with op.get_context().autocommit_block():`."
                 )

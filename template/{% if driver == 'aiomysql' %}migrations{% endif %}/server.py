@@ -9,8 +9,9 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from alembic.operations.ops import MigrateOperation
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, ForeignKeyConstraint
+from sqlalchemy import Connection
 
+from migrations.foreign_keys import taken_out
 from migrations.kept import LENGTH, is_ddl
 
 LOCKS = "performance_schema.metadata_locks, or SHOW PROCESSLIST,"
@@ -95,18 +96,11 @@ def _steps(op: MigrateOperation) -> list[tuple[MigrateOperation, MigrateOperatio
     if isinstance(op, ops.ModifyTableOps):
         return [step for part in op.ops for step in _steps(part)]
     if isinstance(op, ops.CreateTableOp):
-        return [(op, op.reverse()), *((key, key.reverse()) for key in _without_foreign_keys(op))]
+        return [(op, op.reverse()), *((key, key.reverse()) for key in taken_out(op))]
     if isinstance(op, ops.DropTableOp):
         create = op.reverse()
-        return [*((key.reverse(), key) for key in _without_foreign_keys(create)), (op, create)]
+        return [*((key.reverse(), key) for key in taken_out(create)), (op, create)]
     return [(op, op.reverse())]
-
-
-def _without_foreign_keys(table: ops.CreateTableOp) -> list[ops.CreateForeignKeyOp]:
-    """Take the foreign keys out of a new table: what adds them to it."""
-    keys = [item for item in table.columns if isinstance(item, ForeignKeyConstraint)]
-    table.columns = [item for item in table.columns if not isinstance(item, ForeignKeyConstraint)]
-    return [ops.CreateForeignKeyOp.from_constraint(key) for key in keys]
 
 
 def _place(op: MigrateOperation) -> int:

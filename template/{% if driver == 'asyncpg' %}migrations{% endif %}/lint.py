@@ -11,11 +11,11 @@ from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
 
 EXCLUDED = (
-    # migrations/env.py limits each transaction itself, and undoes it as a whole.
+    # migrations/patience.py limits each transaction itself, and undoes it as a whole.
     "require-lock-timeout",
     "require-statement-timeout",
     "prefer-robust-stmts",
-    "require-concurrent-index-deletion",  # dropping one takes a moment; env.py bounds the wait for it
+    "require-concurrent-index-deletion",  # dropping one takes a moment; patience.py bounds the wait for it
     # How columns are declared is decided in the models.
     "prefer-bigint-over-int",
     "prefer-bigint-over-smallint",

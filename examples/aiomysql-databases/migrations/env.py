@@ -6,34 +6,25 @@ What stops a migration and is nobody's bug is one sentence with the way out.
 """
 
 import asyncio
-import logging
 import os
-import random
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from app.database import Retryable, driver
+from app.database import driver
 from app.logs import configure_logging, log_end
 from app.settings import DatabaseSettings, InvalidSettings, load_database_settings
 from app.startup import CannotConnect, first_connection
-from migrations import lock, server, way_out
+from migrations import lock, patience, server, way_out
 from migrations.autogenerate import options
 from migrations.kept import Kept
-
-logger = logging.getLogger("migrations")
-
-LOCK_WAIT = int(context.config.get_main_option("lock_wait", "3"))  # seconds
-ATTEMPTS = int(context.config.get_main_option("lock_attempts", "10"))
 
 
 def main() -> None:
@@ -106,11 +97,11 @@ def _run(connection: Connection) -> None:
             return
         connection.rollback()
         with lock.of(connection) as has_lock:
-            event.listen(connection, "begin", lambda _: _begin(connection, has_lock))
+            event.listen(connection, "begin", lambda _: patience.begin(connection, has_lock))
             kept = Kept(connection)
             try:
                 with way_out.from_half_way(kept):
-                    _run_patiently(connection, kept)
+                    patience.run(connection, kept)
             except CommandError:
                 connection.rollback()
                 way_out.from_unknown_revisions()
@@ -122,44 +113,6 @@ def _is_upgraded() -> bool:
     migrations = context.get_context()
     to_newest = migrations.opts["destination_rev"] in ("head", "heads")
     return to_newest and set(migrations.get_current_heads()) == set(way_out.known_heads())
-
-
-def _begin(connection: Connection, has_lock: Callable[[], bool]) -> None:
-    """At the begin of each transaction, of which a migration with an autocommit block has several."""
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        return
-    until, told = time.monotonic() + lock.WAIT, False
-    while not has_lock():  # before anything is read here: CREATE INDEX CONCURRENTLY waits for all who have a snapshot
-        if not told:
-            logger.info("Another migration is under way: waiting for its end")
-            told = True
-        if time.monotonic() > until:
-            raise SystemExit("Another migration holds the lock: wait for it, or end it on the server.")
-        time.sleep(random.uniform(0.1, 0.5))  # nothing else runs in this loop
-    connection.execute(text(server.limits(LOCK_WAIT)))
-
-
-def _run_patiently(connection: Connection, kept: Kept) -> None:
-    """Who waits for the lock of a table lets all others wait behind it: so not for long, but several times, unless
-    that would repeat what is in the database.
-    """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with context.begin_transaction():
-                context.run_migrations()
-            return
-        except DBAPIError as error:
-            if kept.statements or not isinstance(way_out.our_error(error), Retryable):
-                raise
-            connection.rollback()
-            if attempt == ATTEMPTS:
-                raise SystemExit(
-                    f"The migration gave up after {ATTEMPTS} attempts to get within {LOCK_WAIT} s a lock that another"
-                    f" session holds: end the long transaction ({server.LOCKS} shows it) or choose a quieter time, and"
-                    " run it again; what is not complete was undone."
-                ) from error
-            logger.warning("Attempt %d of %d met another session's lock", attempt, ATTEMPTS)
-            time.sleep(LOCK_WAIT / 2)  # those who waited behind it go first; nothing else runs in this loop
 
 
 main()

@@ -81,7 +81,7 @@ def from_half_way(kept: Kept) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        script, direction = _file_of(error)
+        script, direction = _file_of(error, kept)
         if script is None:
             raise
         of_server = error if isinstance(error, DBAPIError) else None
@@ -111,11 +111,10 @@ def from_half_way(kept: Kept) -> Iterator[None]:
         raise
 
 
-def _file_of(error: BaseException) -> tuple[Script | None, str]:
+def _file_of(error: BaseException, kept: Kept) -> tuple[Script | None, str]:
     """The migration that raised it, and `upgrade` or `downgrade`."""
-    scripts = {script.path: script for script in context.script.walk_revisions()}
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        if script := scripts.get(frame.f_code.co_filename):
+        if script := kept.scripts.get(frame.f_code.co_filename):
             return script, frame.f_code.co_name
     return None, ""
 

@@ -5,6 +5,8 @@ goes before the first of them does.
 from alembic.operations import ops
 from sqlalchemy import ForeignKeyConstraint
 
+from migrations.foreign_keys import taken_out
+
 _Table = tuple[str | None, str]
 
 
@@ -22,9 +24,7 @@ def _untangle(making: list[ops.MigrateOperation], dropping: list[ops.MigrateOper
     keys: list[ops.CreateForeignKeyOp] = []
     for table in tables:
         later.discard((table.schema, table.table_name))
-        tangled = [key for key in table.columns if isinstance(key, ForeignKeyConstraint) and _target(key) in later]
-        table.columns = [item for item in table.columns if all(item is not key for key in tangled)]
-        keys += [ops.CreateForeignKeyOp.from_constraint(key) for key in tangled]
+        keys += taken_out(table, lambda key: _target(key) in later)
     making += keys
     dropping[:0] = [key.reverse() for key in keys]
 

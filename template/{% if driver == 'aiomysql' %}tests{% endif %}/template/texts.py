@@ -166,6 +166,7 @@ NOT_REFUSED = [
 ]
 
 STAYING = [
+    "; SET @a = 1",
     "SET SESSION sql_mode = ''",
     "SET sql_mode = ''",
     "/* a */ set @@session.sql_mode = ''",

@@ -64,7 +64,7 @@ class Kind:
 @_remembered
 def kind_of(statement: str) -> Kind:
     """Raises StatementRefused for several statements in one text, and for one that begins or ends a transaction."""
-    code = " ".join(dialect.NO_WORDS.sub(_without_words, statement).upper().split()).strip("; ")
+    code = _code_of(statement, _without_words)
     words = _WORD.findall(code)
     if ";" in words:
         raise StatementRefused("Several statements in one text: send them one by one")
@@ -73,12 +73,17 @@ def kind_of(statement: str) -> Kind:
     returns = first == "ROLLBACK" and "TO" in words[1:3]
     if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
         raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
-    named = " ".join(dialect.NO_WORDS.sub(_names_alone, statement).upper().split()).lstrip("( ")
+    named = _code_of(statement, _names_alone).lstrip("( ")
     stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", named)) is not None
     refused = dialect.REFUSED.match(named) is not None
     return Kind(
         _reads(first, words), refused, stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(named))
     )
+
+
+def _code_of(statement: str, instead: Callable[[re.Match[str]], str]) -> str:
+    """In capitals, with a space between words; `instead` of a comment, a string or a name in quotes."""
+    return " ".join(dialect.NO_WORDS.sub(instead, statement).upper().split()).strip("; ")
 
 
 def _without_words(found: re.Match[str]) -> str:

@@ -151,6 +151,7 @@ NOT_REFUSED = [
 ]
 
 STAYING = [
+    "; SET search_path = a",
     "SET search_path = a",
     'SET "search_path" = a',
     "/* LOCAL */ set session search_path = a",
