@@ -35,6 +35,8 @@ BAD_NAMES = ["", "Orders", "orders_api", "orders api", "-orders", "orders-", "or
 BAD_ANSWERS: list[tuple[str, Any, str]] = [
     *(("project_name", name, KEBAB_CASE) for name in [*BAD_NAMES, "orders\n", "orders\napi"]),
     ("project_name", "a" * 41, "Use at most 40 characters."),
+    *(("project_name", name, "YAML takes that for a value.") for name in ("no", "null", "on", "true")),
+    *(("project_name", name, "Servers have such a database.") for name in ("mysql", "sys", "template1")),
     *(("project_name", name, TAKEN) for name in ("fastapi", "databases", "pydantic", "typing-extensions")),
     *(("driver", driver, "Invalid choice for 'driver'") for driver in ("sqlite", "asyncmy", "AsyncPG")),
     *(("access", access, "Invalid choice for 'access'") for access in ("core", "sqlmodel")),

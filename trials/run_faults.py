@@ -1,4 +1,4 @@
-"""`make faults`: every fault against every combination, three combinations at a time, and docs/faults.md of them.
+"""`make faults`: every fault against every combination, four combinations at a time, and docs/faults.md of them.
 
 Ends with 1 when a goal is missed, after the rows that miss it. Each combination is a process of its own, which gives
 its results as lines of JSON; Ctrl-C ends them all, with their servers.
@@ -26,7 +26,7 @@ from machine import machine, versions
 from table import PAGE, RESULTS, keep, line, result_of
 from trial import Result, results, world
 
-AT_ONCE = 3  # they wait most of the time
+AT_ONCE = 4  # they wait most of the time
 FOR_EACH = {combination_id(combination): combination for combination in COMBINATIONS}
 
 

@@ -12,10 +12,12 @@ from pydantic import BaseModel, TypeAdapter
 Item = TypeVar("Item")
 Key = TypeVar("Key")
 
+LONGEST = 4000  # characters of a cursor: with the rest of a URL it has to pass through proxies, many of which take 8 kB
+
 Limit = Annotated[int, Query(ge=1, le=100, description="Rows on the page")]
 Cursor = Annotated[
     str | None,
-    Query(max_length=2000, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
+    Query(max_length=LONGEST, description="`next_cursor` of the page before", json_schema_extra={"format": "cursor"}),
 ]
 
 
@@ -33,8 +35,11 @@ _ANY_KEY = TypeAdapter(tuple[object, ...])  # made once: that takes a tenth of t
 
 
 def encode_cursor(key: tuple[object, ...]) -> str:
-    """The cursor behind the row with this key."""
-    return urlsafe_b64encode(_ANY_KEY.dump_json(key)).rstrip(b"=").decode()
+    """The cursor behind the row with this key. Raises ValueError for one that is too long: of 3,000 bytes as JSON."""
+    cursor = urlsafe_b64encode(_ANY_KEY.dump_json(key)).rstrip(b"=").decode()
+    if len(cursor) > LONGEST:
+        raise ValueError(f"A cursor has {len(cursor):,} characters, more than {LONGEST:,}: sort by shorter columns")
+    return cursor
 
 
 def decode_cursor(cursor: str, key: TypeAdapter[Key]) -> Key:

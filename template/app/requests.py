@@ -14,6 +14,7 @@ from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.cut_off import SCOPE_KEY, Answer
 from app.database.metrics import Tally, tally
 from app.overload import REFUSED, is_always_served
 from app.problems import problem
@@ -57,7 +58,8 @@ class RequestsMiddleware:
                 self._until_next.cancel()
                 self._tell_refused()
             return
-        status, noted, began, routes = 0, False, perf_counter(), scope["app"].routes
+        status, noted, began, routes = (0, False, perf_counter(), scope["app"].routes)
+        scope[SCOPE_KEY] = answer = Answer()
         cost = Tally() if logger.isEnabledFor(logging.WARNING) else None
         tally.set(cost)
         probe = cost is not None and is_always_served(scope)
@@ -65,7 +67,7 @@ class RequestsMiddleware:
         def note(*, cut_off: bool) -> None:
             nonlocal noted
             if not noted:
-                noted, seconds, route = True, perf_counter() - began, route_of(scope, routes)
+                noted, seconds, route = (True, perf_counter() - began, route_of(scope, routes))
                 self._count(scope["method"], route, status, seconds)
                 if cost is not None and (REFUSED not in scope or self._has_line()):
                     _write(scope["method"], route, status, seconds, cost, probe, cut_off)
@@ -74,9 +76,11 @@ class RequestsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                note(cut_off=False)
+            ends = message["type"] == "http.response.body" and not message.get("more_body")
+            if not (ends and answer.failed):
+                await send(message)
+                if ends:
+                    note(cut_off=False)
 
         RequestsMiddleware.active += 1
         try:
@@ -84,10 +88,10 @@ class RequestsMiddleware:
         except asyncio.CancelledError:
             # By the server, which has waited for it long enough: docs/running.md. Or what it waited for was cancelled.
             stopping = (task := asyncio.current_task()) is not None and task.cancelling()
-            answer = problem(503, detail="The service is stopping") if stopping else problem(500)
+            said = problem(503, detail="The service is stopping") if stopping else problem(500)
             if not status:
                 with suppress(OSError, RuntimeError):
-                    await answer(scope, receive, send_and_note)
+                    await said(scope, receive, send_and_note)
             raise
         except ClientDisconnect:
             raise
@@ -142,5 +146,5 @@ def _write(method: str, route: str, status: int, seconds: float, cost: Tally, pr
         fields["cut_off"] = True
     words = "%s %s %s in %.1f ms, %d statements in %.1f ms%s"
     end = ", cut off" if cut_off else ""
-    what = method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, end
+    what = (method, route or "-", status, seconds * 1000, cost.statements, cost.seconds * 1000, end)
     logger.log(level, words, *what, extra=fields)

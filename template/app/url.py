@@ -66,7 +66,8 @@ def _hosts(text: str) -> tuple[tuple[str, int], ...]:
         found = _HOST.fullmatch(item)
         if not found:
             raise ValueError
-        address, name, port = found[1], unquote(found[2] or "", errors="strict").lower(), int(found[3] or dialect.PORT)
+        address, port = found[1], int(found[3] or dialect.PORT)
+        name = unquote(found[2] or "", errors="strict").lower()
         if not (address or name) or "/" in name or not 1 <= port <= 65535:
             raise ValueError
         hosts.append((address or name, port))

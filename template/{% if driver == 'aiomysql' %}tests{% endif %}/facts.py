@@ -152,7 +152,7 @@ async def _count(connection: driver.RawConnection, query: str) -> int:
 
 
 # What a COMMIT that fails raises here: nothing is checked only then, so the session is killed before.
-COMMIT_FAILURE = ServerGone, OutcomeUnknown  # known to be closed before COMMIT, or not yet
+COMMIT_FAILURE = (ServerGone, OutcomeUnknown)  # known to be closed before COMMIT, or not yet
 
 
 async def make_commit_fail(session: Session, server: driver.RawConnection) -> None:

@@ -18,7 +18,7 @@ _THERE = {"42P07", "42701", "42710", "42P06"}  # a table or index, column, other
 _NOT_THERE = {"42P01", "42703", "42704"}  # a table, column, other object
 NO_RIGHT = {"42501"}
 NOT_RUN: set[str] = set()  # nothing is committed by what is tried here
-_TIMEOUTS = "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"
+_TIMEOUTS = ("statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout")
 
 
 def limits(lock_wait: int, scope: Literal["transaction", "session"] = "transaction") -> str:

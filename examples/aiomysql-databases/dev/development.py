@@ -48,7 +48,7 @@ def own_server() -> Iterator[None]:
 def where() -> str:
     """The URL in use, without the password. Raises InvalidSettings."""
     settings = load_database_settings()
-    target, scheme = settings.target, settings.url.get_secret_value().partition(":")[0]
+    target, scheme = (settings.target, settings.url.get_secret_value().partition(":")[0])
     user = f"{quote(target.user)}@" if target.user else ""
     return f"{scheme}://{user}{target.where}/{target.database}"
 

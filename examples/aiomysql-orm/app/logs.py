@@ -69,7 +69,8 @@ def configure_logging() -> None:
         if of_server.handlers:  # none: the server was started with --no-access-log
             of_server.handlers.clear()
             of_server.propagate = True
-    from app import extensions  # which may import app.settings, and that this module
+    # which may import app.settings, and that this module
+    from app import extensions
 
     getattr(extensions, "configure_logging", lambda: None)()
     server = logging.getLogger("uvicorn.access")

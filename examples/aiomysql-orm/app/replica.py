@@ -55,8 +55,8 @@ class Replica:
 
     def __init__(self, settings: DatabaseSettings, primary: Probe, database: Database) -> None:
         assert settings.replica_target is not None, "who has no replica watches none"
-        self._primary, self.probe, self._database = primary, Probe(settings.replica_target, settings), database
-        self._bound, self._fallback = settings.replica_max_lag, settings.replica_fallback
+        self._primary, self.probe, self._database = (primary, Probe(settings.replica_target, settings), database)
+        self._bound, self._fallback = (settings.replica_max_lag, settings.replica_fallback)
         self._positions = Positions()
         self._said_unknown = False
         self._usable = True

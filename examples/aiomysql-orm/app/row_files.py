@@ -89,7 +89,7 @@ class RowFile(Generic[Row]):
             self._line += 1
             if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                 raise BadLine(self._line, f"longer than {LONGEST_LINE:,} bytes")
-            yield line.removeprefix(b"\xef\xbb\xbf") if self._line == 1 else line  # which spreadsheets begin with
+            yield (line.removeprefix(b"\xef\xbb\xbf") if self._line == 1 else line)  # which spreadsheets begin with
 
 
 def open_file(name: str) -> BinaryIO:

@@ -71,7 +71,8 @@ class DatabaseSettings(BaseSettings):
 
     def _target(self, url: SecretStr) -> Target:
         """With the source of a password that the URL does not have: the file, else the team's function."""
-        from app import extensions  # which may import this module, for its Settings
+        # which may import this module, for its Settings
+        from app import extensions
 
         target = parse_url(url.get_secret_value())
         ask = in_file(self.password_file) if self.password_file else getattr(extensions, "database_password", None)
@@ -111,7 +112,8 @@ def load_database_settings(kind: type[Settings] | None = None, **options: Any) -
 
 
 def _of_the_team() -> type[Settings]:
-    from app import extensions  # which may import this module, for its Settings
+    # which may import this module, for its Settings
+    from app import extensions
 
     return getattr(extensions, "Settings", Settings)
 

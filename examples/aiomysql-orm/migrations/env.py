@@ -46,15 +46,15 @@ def main() -> None:
 
 @contextmanager
 def _development() -> Iterator[None]:
-    """On the database of `make dev`, where that keeps one on this machine and no other one is named."""
+    """On the database of `make dev`, where there is development on this machine and no other one is named."""
     if os.environ.get("DATABASE_URL") or find_spec("dev") is None:
         yield
         return
-    from dev.development import DATA, database
+    from dev.development import database
     from dev.server import ServerError
 
     try:
-        with database() if (DATA / "port").exists() else nullcontext():
+        with database():
             yield
     except ServerError as error:
         raise SystemExit(str(error)) from None

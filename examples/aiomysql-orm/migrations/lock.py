@@ -45,7 +45,7 @@ def of(connection: Connection) -> Iterator[Callable[[], bool]]:
             " SELECT group_replication_switch_to_single_primary_mode(), and run it again."
         )
     if not galera:
-        yield lambda: connection.execute(text(driver.MIGRATION_LOCK)).scalar() == 1
+        yield (lambda: connection.execute(text(driver.MIGRATION_LOCK)).scalar() == 1)
         return
     with connection.engine.connect() as holder:
         held = False

@@ -8,6 +8,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from app import extensions, health, metrics, traces
 from app.api_docs import add_api_docs
+from app.cut_off import CutOffMiddleware
 from app.error_handlers import add_problem_handlers, unhandled
 from app.lifespan import SentenceAtFailedStart, lifespan
 from app.limits import LimitsMiddleware
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             # As FastAPI's own around all of these, but a 500 from there lacks what the team's add to an answer.
             Middleware(ServerErrorMiddleware, handler=handler_of_bugs),
             Middleware(WebSocketErrorsMiddleware),
+            Middleware(CutOffMiddleware),
             Middleware(LimitsMiddleware),
             Middleware(OverloadMiddleware),
         ],

@@ -23,7 +23,7 @@ Table = tuple[str | None, str]  # schema, None for the usual one, and name
 def options() -> dict[str, Any]:
     """The arguments of Alembic's `context.configure`."""
     team: dict[str, Any] = dict(getattr(models, "migration_options", {}))
-    render, process = team.pop("render_item", None), team.pop("process_revision_directives", None)
+    render, process = (team.pop("render_item", None), team.pop("process_revision_directives", None))
     return {
         "target_metadata": models.metadata,
         "include_schemas": any(_schemas()),

@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.requests import HTTPConnection
+from pydantic_core import to_jsonable_python
 from starlette.responses import Response
 
 from app.database import DatabaseError, PoolTimeout, SchemaMismatch
@@ -49,7 +50,8 @@ def problem(
         "trace_id": current_trace_id(),
         **members,
     }
-    content = json.dumps({name: value for name, value in document.items() if value is not None})
+    said = {name: value for name, value in document.items() if value is not None}
+    content = json.dumps(to_jsonable_python(said, inf_nan_mode="null", fallback=str))  # JSON has no NaN
     response = Response(content, status, headers, media_type=MEDIA_TYPE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers.setdefault("Retry-After", RETRY_AFTER)
@@ -85,7 +87,7 @@ def database_problem(request: HTTPConnection, error: DatabaseError) -> Response:
         level = logging.ERROR if error.status >= 500 else logging.WARNING
         traceback = error if error.status == 500 else None
         scope = request.scope  # the route, since a path may have a secret in it
-        where = scope.get("method", "WEBSOCKET"), route_of(scope, scope["app"].routes) or "-"
+        where = (scope.get("method", "WEBSOCKET"), route_of(scope, scope["app"].routes) or "-")
         # Short: some servers say the value that they refuse, whatever its size.
         logger.log(level, "%s: %s %s: %.300r", error, *where, error.__cause__, exc_info=traceback)
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", error.__class__.__name__).lower()

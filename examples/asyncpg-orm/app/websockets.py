@@ -9,21 +9,26 @@ import logging
 from contextlib import suppress
 from contextvars import ContextVar
 from http import HTTPStatus
+from traceback import walk_tb
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from app.problems import problem
 
 LONGEST_REASON = 123  # bytes: RFC 6455, sections 5.5 and 5.5.1
 
 # https://www.iana.org/assignments/websocket/websocket.xhtml
+UNSUPPORTED_DATA, INVALID_DATA = 1003, 1007
 POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1008, 1011, 1013
 
 _refused: ContextVar[bool] = ContextVar("refused", default=False)
 
 
 class WebSocketErrorsMiddleware:
-    """Plain ASGI. An exception without a handler closes too, and is raised again for the server to log."""
+    """Plain ASGI. An exception without a handler closes too, and is raised again for the server to log, unless it is
+    its client's doing: a message of another kind than the route receives, or its leave while several tasks listen.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,6 +55,8 @@ class WebSocketErrorsMiddleware:
                     "code": _code(status),
                     "reason": _reason(message.get("body", b"")),
                 }
+            if kind == "websocket.close":
+                message = {**message, "reason": _cut(message.get("reason") or "")}
             accepted = accepted or kind == "websocket.accept"
             if kind == "websocket.http.response.start":
                 _refused.set(True)  # never reset: the server logs after us, in this context
@@ -58,11 +65,16 @@ class WebSocketErrorsMiddleware:
 
         try:
             await self.app(scope, receive, send_or_close)
-        except Exception:
+        except Exception as error:
+            code = _fault_of_client(error)
             if not ended:
                 with suppress(OSError):  # the client may be gone
-                    await problem(500)(scope, receive, send_or_close)
-            raise
+                    if code:
+                        await send_or_close({"type": "websocket.close", "code": code})
+                    else:
+                        await problem(500)(scope, receive, send_or_close)
+            if code is None:
+                raise
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
@@ -80,9 +92,25 @@ def _code(status: int) -> int:
     return INTERNAL_ERROR if status >= 500 else POLICY_VIOLATION
 
 
+def _fault_of_client(error: Exception) -> int | None:
+    """The code for it, None where it is a bug of the service."""
+    if isinstance(error, ExceptionGroup) and error.split(WebSocketDisconnect)[1] is None:
+        return INTERNAL_ERROR  # which nobody gets
+    frames = (frame for frame, _ in walk_tb(error.__traceback__))
+    receiving = {f.f_code.co_name for f in frames if f.f_globals.get("__name__") == "starlette.websockets"}
+    if not receiving & {"receive_text", "receive_bytes", "receive_json"}:
+        return None
+    # Starlette looks up "text" in a message of bytes, and reads JSON as it comes.
+    return UNSUPPORTED_DATA if isinstance(error, KeyError) else INVALID_DATA if isinstance(error, ValueError) else None
+
+
 def _reason(body: bytes) -> str:
     try:
         title = str(json.loads(body)["title"])
     except (ValueError, LookupError, TypeError):  # not a problem document
         return ""
-    return title.encode()[:LONGEST_REASON].decode(errors="ignore")
+    return _cut(title)
+
+
+def _cut(reason: str) -> str:
+    return reason.encode()[:LONGEST_REASON].decode(errors="ignore")

@@ -53,7 +53,8 @@ class UnitSpans:
     """Those of one unit. One that is not `whole`, a WebSocket's, may live for hours: it has no span of its own."""
 
     def __init__(self, server: Spans, outer: Span, name: str, whole: bool, attributes: dict[str, str | int]) -> None:
-        self._server, self._outer, self._name, self._whole, self._attributes = server, outer, name, whole, attributes
+        self._server, self._outer, self._name = server, outer, name
+        self._whole, self._attributes = whole, attributes
         self._span: Span | None = None
 
     def begin(self, server: Spans | None) -> None:

@@ -80,7 +80,7 @@ def mistakes(text: str) -> list[str]:
     A service that was rendered from a plain folder has no version, and an example neither version nor source.
     """
     answers = recorded(text)
-    source, version = answers.pop("_src_path", None), answers.pop("_commit", None)
+    source, version = (answers.pop("_src_path", None), answers.pop("_commit", None))
     found = [f"{name} has no question in the template: take it out" for name in answers if name not in QUESTIONS]
     for name, (valid, what) in QUESTIONS.items():
         if name not in answers:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import count as counter
 
 import pytest
@@ -84,3 +84,35 @@ async def test_a_hundred_commits_that_fail_lose_nothing(
     async with database.read() as session:
         assert await value(session, select(func.count()).select_from(probes)) == 0
     assert await facts.open_transactions(server) == 0
+
+
+@pytest.mark.parametrize("write", [False, True])
+async def test_a_unit_in_a_generator_that_nobody_closes_ends_with_the_task_that_was_cancelled(
+    probe_database: MakeDatabase, *, write: bool
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    waiting = asyncio.Event()
+
+    async def rows() -> AsyncIterator[int]:
+        async with database.transaction() if write else database.read() as session:
+            if write:
+                await run(session, insert(probes).values(probe(1)))
+            yield await value(session, select(func.count()).select_from(probes))
+
+    async def answer(found: AsyncIterator[int]) -> None:
+        async for _ in found:
+            waiting.set()
+            await asyncio.Event().wait()
+
+    found = rows()  # held here, as a circle of references does until the garbage collector comes
+    task = asyncio.create_task(answer(found))
+    await waiting.wait()
+    assert database.status().in_use == 1
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 0
+    assert database.status().in_use == 0
+    await found.aclose()  # type: ignore[attr-defined]  # a generator's, which then has nothing more to end
+    assert database.status().in_use == 0

@@ -96,7 +96,7 @@ async def test_a_certificate_is_verified(settings: Settings, server: driver.RawC
     connection = await connect(f"sslmode=verify-ca&sslrootcert={quote(str(authority))}")
     assert facts.is_encrypted(connection)
     await driver.close(connection)
-    unknown_authority, other_name = "sslmode=verify-ca", f"sslmode=verify-full&sslrootcert={quote(str(authority))}"
+    unknown_authority, other_name = ("sslmode=verify-ca", f"sslmode=verify-full&sslrootcert={quote(str(authority))}")
     for options in (unknown_authority, other_name):
         with pytest.raises(Exception, match=r"certificate|connect") as caught:
             await connect(options)
@@ -312,7 +312,7 @@ async def test_a_connection_that_is_being_opened_when_the_database_closes_is_not
                 await value(session, select(1))
 
         proxy.fall_silent()
-        opening, waiting = asyncio.create_task(read()), asyncio.create_task(read())
+        opening, waiting = (asyncio.create_task(read()), asyncio.create_task(read()))
         while not (proxy.connections and database.status().waiting):
             await asyncio.sleep(0)
         closing = asyncio.create_task(database.close())

@@ -7,7 +7,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 
-from app.pagination import decode_cursor, encode_cursor
+from app.pagination import LONGEST, decode_cursor, encode_cursor
 
 KEY = TypeAdapter(tuple[str, int])
 
@@ -55,3 +55,11 @@ def test_what_is_no_cursor_is_the_clients_mistake(cursor: str) -> None:
     (error,) = caught.value.errors()
     assert error["loc"] == ("query", "cursor")
     assert "next_cursor" in error["msg"]
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "漢"])
+def test_a_key_makes_a_cursor_that_is_taken_back_or_none(letter: str) -> None:
+    most = (LONGEST * 3 // 4 - len('["",1]')) // len(letter.encode())
+    assert len(encode_cursor((letter * most, 1))) <= LONGEST
+    with pytest.raises(ValueError, match="sort by shorter columns"):
+        encode_cursor((letter * (most + 1), 1))

@@ -62,7 +62,7 @@ async def silent(scope: Scope, receive: Receive, send: Send) -> None:
 def service() -> FastAPI:
     """Routes of all kinds: plain, in routers in routers, in applications that are mounted, with parameters."""
     app = FastAPI(middleware=[Middleware(RequestsMiddleware)])
-    flat, outer, inner = APIRouter(prefix="/flat"), APIRouter(prefix="/{tenant}/outer"), APIRouter(prefix="/inner")
+    flat, outer, inner = (APIRouter(prefix="/flat"), APIRouter(prefix="/{tenant}/outer"), APIRouter(prefix="/inner"))
     for path, endpoint in (("/things/{id}", answer), ("/fail", fail), ("/missing/{id}", missing), ("/stream", stream)):
         flat.add_api_route(path, endpoint)
     flat.add_api_route("/files/{path:path}", answer)

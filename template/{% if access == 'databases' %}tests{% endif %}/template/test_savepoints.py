@@ -65,7 +65,7 @@ async def test_what_cannot_be_undone_alone_is_not_stored_at_all(probe_database: 
                     raise LookupError
     with pytest.raises(TransactionAborted):
         async with database.transaction() as session:
-            outer, inner = await session.transaction(), await session.transaction()
+            outer, inner = (await session.transaction(), await session.transaction())
             await add(session, 3)
             await outer.commit()
             with pytest.raises(DatabaseError):

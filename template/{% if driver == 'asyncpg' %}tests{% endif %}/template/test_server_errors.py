@@ -312,7 +312,7 @@ async def test_infinity_is_no_instant(probe_database: MakeDatabase, stored: str)
 async def test_an_interval_has_years_of_365_and_months_of_30_days(
     probe_database: MakeDatabase, stored: str, length: timedelta
 ) -> None:
-    one, several = f"'{stored}'::interval", f"ARRAY[NULL, '{stored}'::interval]"
+    one, several = (f"'{stored}'::interval", f"ARRAY[NULL, '{stored}'::interval]")
     async with probe_database().read() as session:
         (found,) = await rows(session, select(literal_column(one), literal_column(several)))
         assert found == (length, [None, length])
@@ -412,7 +412,7 @@ SET_PATH = ["SELECT set_config('search_path', :path, true)", func.set_config("se
 async def test_a_search_path_may_be_set_in_any_words_and_is_forgotten_with_its_transaction(
     probe_database: MakeDatabase, server: driver.RawConnection, monkeypatch: pytest.MonkeyPatch, sets: Any
 ) -> None:
-    database, planned = probe_database(pool_size=1, max_overflow=0), Counter[str]()
+    database, planned = (probe_database(pool_size=1, max_overflow=0), Counter[str]())
     plan = connecting.Connection.plan
 
     async def counted(connection: connecting.Connection, statement: str, stays: bool = True) -> Any:

@@ -28,11 +28,11 @@ class ExclusionViolation(DatabaseError):
 
 
 class StaleRow(DatabaseError):
-    status, title = 409, "A row was changed or removed by somebody else meanwhile"
+    status, title = (409, "A row was changed or removed by somebody else meanwhile")
 
 
 class ForeignKeyViolation(DatabaseError):
-    status, title = 409, "A row that this one needs is missing, or another row still needs this one"
+    status, title = (409, "A row that this one needs is missing, or another row still needs this one")
 
 
 class InvalidValue(DatabaseError):
@@ -52,7 +52,7 @@ class CheckViolation(InvalidValue):
 
 
 class ValueTooLarge(InvalidValue):
-    status, title = 413, "A value, or all of them together, is larger than the database server takes"
+    status, title = (413, "A value, or all of them together, is larger than the database server takes")
 
 
 class UnreadableValue(DatabaseError):
@@ -117,7 +117,7 @@ class TransactionTimeout(DatabaseError):
 
 class OutcomeUnknown(DatabaseError):
     # COMMIT was sent, and no answer came: the transaction is stored as a whole, or not at all. It is not run again.
-    status, title = 504, "The database did not say whether the transaction was committed"
+    status, title = (504, "The database did not say whether the transaction was committed")
 
 
 class TransactionAborted(DatabaseError):

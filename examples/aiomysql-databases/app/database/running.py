@@ -1,5 +1,6 @@
 """Statements of a unit of work: checked, one at a time, on the connection of its task, with our errors."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
@@ -26,6 +27,7 @@ class Running:
     _route: Route
     _options: Options
     _brief: bool
+    _limit: asyncio.Timeout
     over: bool
     spans: UnitSpans | None
 
@@ -72,7 +74,7 @@ class Running:
             seat.sending = self
             try:
                 reads_in = None if self.transaction else seat.transaction
-                unit, tried = (reads_in if reads_in and reads_in.begun else self), self._route.pool
+                unit, tried = ((reads_in if reads_in and reads_in.begun else self), self._route.pool)
                 try:
                     return await work(unit)
                 except errors.DatabaseError as error:
@@ -130,8 +132,14 @@ class Running:
         if self.transaction:
             self.transaction.lost = error
 
+    def _is_under_way(self) -> bool:
+        """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
+        sending, whole = self._seat.sending, self._seat.whole_of is not None
+        return sending is self or (self.begun and (whole or sending is not None))
+
     async def _connected(self) -> Connection:
         raise NotImplementedError
 
     def _limit_to(self, when: float | None) -> None:
-        raise NotImplementedError
+        if not self.over and not self._limit.expired():
+            self._limit.reschedule(when)

@@ -19,7 +19,7 @@ prepare()
 SERVICE = """
 import asyncio
 
-from fastapi import APIRouter, HTTPException, WebSocket
+from fastapi import APIRouter, HTTPException, WebSocket, WebSocketException
 
 from app import extensions
 from app.database import PoolTimeout, ServerGone, StatementTimeout, UniqueViolation
@@ -44,6 +44,7 @@ ERRORS = {
     "busy": HTTPException(429, "Slower"),
     "team": OutOfStock(),
     "bug": RuntimeError("secret"),
+    "long": WebSocketException(4001, "é" * 100),
 }
 router = APIRouter()
 
@@ -66,6 +67,28 @@ async def listening(socket: WebSocket) -> None:
     try:
         while True:
             await socket.send_text(await socket.receive_text())
+    finally:
+        print("ended", socket.query_params["who"], flush=True)
+
+
+@router.websocket("/receiving/{kind}")
+async def receiving(socket: WebSocket, kind: str) -> None:
+    await socket.accept()
+    await getattr(socket, f"receive_{kind}")()
+
+
+@router.websocket("/tasks")
+async def tasks(socket: WebSocket) -> None:
+    await socket.accept()
+
+    async def listen() -> None:
+        while True:
+            await socket.send_text(await socket.receive_text())
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(listen())
+            group.create_task(asyncio.Event().wait())
     finally:
         print("ended", socket.query_params["who"], flush=True)
 
@@ -127,6 +150,7 @@ def logged(service: Process, url: str, before: str) -> list[dict[str, Any]]:
         ("busy", 1013, "Too Many Requests"),
         ("team", 1008, "It is out of stock: " + "é" * 51),
         ("bug", 1011, "Internal Server Error"),
+        ("long", 4001, "é" * 61),
     ],
 )
 def test_an_error_closes_an_open_socket_with_a_code_and_a_reason(
@@ -169,7 +193,10 @@ def test_an_error_before_the_socket_is_accepted_is_a_problem_document(
     assert len(logged(service, url, before)) == (path in ("/before/away", "/before/bug"))
 
 
-@pytest.mark.parametrize(("path", "politely"), [("/listening", True), ("/listening", False), ("/talking", False)])
+@pytest.mark.parametrize(
+    ("path", "politely"),
+    [("/listening", True), ("/listening", False), ("/talking", False), ("/tasks", True), ("/tasks", False)],
+)
 def test_a_client_that_leaves_is_no_error(url: str, service: Process, path: str, politely: bool) -> None:
     before, who = service.output, f"{path[1:]}-{politely}"
     with connect(f"{url}{path}?who={who}") as client:
@@ -178,6 +205,23 @@ def test_a_client_that_leaves_is_no_error(url: str, service: Process, path: str,
         if not politely:
             client.socket.shutdown(socket.SHUT_RDWR)
     service.says(f"ended {who}")
+    assert logged(service, url, before) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "code"),
+    [("text", b"bytes", 1003), ("bytes", "text", 1003), ("json", b"{}", 1003), ("json", "{", 1007)],
+)
+def test_a_message_that_the_route_cannot_receive_is_its_clients_mistake(
+    url: str, service: Process, kind: str, message: str | bytes, code: int
+) -> None:
+    before = service.output
+    with connect(f"{url}/receiving/{kind}") as client:
+        client.send(message)
+        with pytest.raises(ConnectionClosed) as caught:
+            client.recv()
+    assert caught.value.rcvd is not None
+    assert caught.value.rcvd.code == code
     assert logged(service, url, before) == []
 
 

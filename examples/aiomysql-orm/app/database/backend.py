@@ -109,7 +109,7 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(operation)
     async def ours(self: Session | _Transaction, *arguments: Any, **options: Any) -> Any:
-        session, task = self if isinstance(self, Session) else self.session, asyncio.current_task()
+        session, task = (self if isinstance(self, Session) else self.session, asyncio.current_task())
         if closes and session._unit.writes and not session._unit.over:  # and be committed without what it did
             raise StatementRefused("The unit of work ends its session itself: do without close()")
         if closes or session._in_operation is task:  # of SQLAlchemy's methods some call others

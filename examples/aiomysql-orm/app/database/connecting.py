@@ -44,7 +44,7 @@ async def connect(target: Target, options: Options, *, read_only: bool = True) -
             autocommit=True,
             client_flag=CLIENT.FOUND_ROWS,  # an UPDATE counts the rows that it matched, as PostgreSQL's does
         )
-        connection.opened, connection.server, connection.isolation_level = monotonic(), None, None
+        connection.opened, connection.server, connection.isolation_level = (monotonic(), None, None)
         try:
             await connection._connect()  # as aiomysql.connect() does
             if not options.external_pooler:

@@ -18,10 +18,10 @@ from app.database.connecting import terminate as terminate
 from app.database.options import IsolationLevel
 from app.database.rows import Ran
 
-NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
+NAME, DIALECT, SCHEMES, PORT = (dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT)
 SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
-MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
-CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
+MIGRATION_LOCK, SPARE_CONNECTIONS = (dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS)
+CONNECTION_LIMIT, POSITION, REACHED = (dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED)
 
 # After which errors the server has ended the transaction, and takes what comes next as statements of their own; and
 # after which it has undone the statement alone, where PostgreSQL refuses all others up to a ROLLBACK TO SAVEPOINT.

@@ -32,10 +32,9 @@ class Unit(Running):
         self._of_request, self._brief = of_request, brief
         self.transaction = None if level is None else Transaction(level)
         self.session: Any = None
-        self.attempt = 0
+        self.attempt, self.over = 0, False
         self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
-        self.over = False
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()
@@ -46,6 +45,7 @@ class Unit(Running):
         await self._limit.__aenter__()
         self._seats[task] = self._seat
         self._seat.units += 1
+        task.add_done_callback(self._forsake)
         if self.transaction and not self._of_request:
             self._seat.transaction = self
         if (spans := self._route.pool.spans) is not None:
@@ -56,6 +56,8 @@ class Unit(Running):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.over:  # forsaken
+            return
         failure, late = error, self._limit.expired()
         try:
             await self._end(error)
@@ -75,6 +77,11 @@ class Unit(Running):
         if failure is not None and failure is not error:
             raise failure
 
+    def _forsake(self, task: asyncio.Task[Any]) -> None:
+        """Ends what a generator holds that nobody closes. Other tasks may hand a unit on, as that of a fixture does."""
+        if task.cancelled():
+            self._ending = asyncio.ensure_future(self.__aexit__(None, asyncio.CancelledError(), None))
+
     async def _connected(self) -> Connection:
         if self.begun and self._seat.connection is None:  # given up, and the transaction with it
             raise errors.TransactionAborted
@@ -92,10 +99,6 @@ class Unit(Running):
             self._seat.transaction = self
             await self.transaction.begin(self._seat, connection.raw, self.spans)
         return connection
-
-    def _limit_to(self, when: float | None) -> None:
-        if not self.over and not self._limit.expired():
-            self._limit.reschedule(when)
 
     async def commit(self) -> None:
         if self.transaction:
@@ -130,6 +133,7 @@ class Unit(Running):
                 raise error
         finally:
             self.over = True
+            self._task.remove_done_callback(self._forsake)
             if self.transaction:
                 self.transaction.end()
             self.session._close()
@@ -143,8 +147,3 @@ class Unit(Running):
                 if not self._limit.expired():  # what was committed is, however long the connection takes to close
                     self._limit.reschedule(None)
                 await seat.leave()
-
-    def _is_under_way(self) -> bool:
-        """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
-        sending, whole = self._seat.sending, self._seat.whole_of is not None
-        return sending is self or (self.begun and (whole or sending is not None))

@@ -61,7 +61,7 @@ async def watch(settings: Settings, probe_database: MakeDatabase) -> AsyncIterat
 
     def make(**changes: object) -> tuple[Replica, Database]:
         changes = {"replica_url": settings.database.url, **changes}
-        options, database = settings.database.model_copy(update=changes), probe_database(**changes)
+        options, database = (settings.database.model_copy(update=changes), probe_database(**changes))
         made.append(Replica(options, SharedProbe(options), database))
         return made[-1], database
 
@@ -362,7 +362,7 @@ async def test_the_start_looks_before_a_request_is_served(settings: Settings, cl
 
 @pytest.mark.usefixtures("no_pooler")
 async def test_what_the_replica_may_do_costs_no_round_trip(settings: Settings, probe_database: MakeDatabase) -> None:
-    primary, replica = Proxy(settings.database.url), Proxy(settings.database.url)
+    primary, replica = (Proxy(settings.database.url), Proxy(settings.database.url))
     async with primary.listen() as url, replica.listen() as replica_url:
         all_of_it = {"replica_fallback": True, "replica_max_lag": 5, "replica_read_your_writes": True}
         database = probe_database(url=url, replica_url=replica_url, pool_size=1, max_overflow=0, **all_of_it)

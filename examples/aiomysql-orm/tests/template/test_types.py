@@ -46,7 +46,7 @@ async def test_an_instant_comes_back_in_utc_to_the_microsecond(probe_database: M
         assert await value(session, select(probes.c.id).where(probes.c.at == instant)) == 1
 
 
-AT, EARLIER = datetime(2024, 2, 29, 12, 0, 0, 1, UTC), datetime(2024, 2, 28, 1, 2, 3, 4, UTC)
+AT, EARLIER = (datetime(2024, 2, 29, 12, 0, 0, 1, UTC), datetime(2024, 2, 28, 1, 2, 3, 4, UTC))
 BY = timedelta(days=1, hours=13, microseconds=5)
 THERE = AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
 at, other = probes.c.at, probes.alias("other")

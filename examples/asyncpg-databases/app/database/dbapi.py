@@ -33,7 +33,7 @@ class Cursor:
 
     def execute(self, statement: str, arguments: Sequence[Any] = (), send: Any = None) -> None:
         assert self._runner is not None, "what needs its connection goes by way of Connection.execute"
-        self.ran, self._read = await_only(self._runner.run(statement, arguments, send or self._send)), 0
+        self.ran, self._read = (await_only(self._runner.run(statement, arguments, send or self._send)), 0)
 
     def executemany(self, statement: str, arguments: Sequence[Sequence[Any]]) -> None:
         self.execute(statement, arguments, driver.run_many)

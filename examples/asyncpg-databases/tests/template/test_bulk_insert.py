@@ -212,7 +212,7 @@ class Even(TypeDecorator[int]):
 
 
 async def test_what_a_type_refuses_is_the_error_of_its_row(probe_database: MakeDatabase) -> None:
-    names = Column("id", BigInteger), Column("name", String), Column("at", UtcDateTime), Column("value", Even)
+    names = (Column("id", BigInteger), Column("name", String), Column("at", UtcDateTime), Column("value", Even))
     table = Table("probes", MetaData(), *names)
     given: list[dict[str, Any]] = [
         {"id": id, "name": f"probe {id}", "at": None, "value": 2 * id} for id in range(BATCH + 3)

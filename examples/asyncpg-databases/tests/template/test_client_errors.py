@@ -86,7 +86,7 @@ async def test_what_is_logged_of_such_a_bug_has_no_value_of_the_row(probe_databa
 
 async def test_the_first_and_the_last_instants_that_there_are_come_back(probe_database: MakeDatabase) -> None:
     database = probe_database()
-    first, last = datetime(1, 1, 1, 0, 0, 0, 1, UTC), datetime(9999, 12, 31, 23, 59, 59, 999998, UTC)
+    first, last = (datetime(1, 1, 1, 0, 0, 0, 1, UTC), datetime(9999, 12, 31, 23, 59, 59, 999998, UTC))
     async with database.transaction() as session:
         for id, instant in enumerate((first, last)):
             await run(session, insert(probes).values(probe(id, at=instant)))

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from http.client import IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 SECTIONS = dict(re.findall(r"^## `(\w+)`$(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 SERVICE = """
 from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -50,6 +52,16 @@ class Item(BaseModel):
 @router.get("/bug")
 async def bug() -> None:
     raise RuntimeError("a bug of the team's")
+
+
+@router.get("/broken/{lines}")
+async def broken(lines: int) -> StreamingResponse:
+    async def body():
+        for _ in range(lines):
+            yield "a line\\n"
+        raise RuntimeError("a bug of the team's")
+
+    return StreamingResponse(body())
 
 
 @router.post("/items")
@@ -163,6 +175,11 @@ def test_what_middleware_adds_stands_on_every_error_and_a_bug_is_logged_once(
             connection.request("OPTIONS", "/items", headers={**ORIGIN, "Access-Control-Request-Method": "POST"})
             assert connection.getresponse().status == 200
         output = process.output
+        assert output.count("a bug of the team's") == 1
+        for number in (0, 1, 100):
+            with closing(connected(port)) as connection, pytest.raises((IncompleteRead, RemoteDisconnected)):
+                connection.request("GET", f"/broken/{number}")
+                connection.getresponse().read()
     (bug,) = [line for line in output.splitlines() if "a bug of the team's" in line]
     assert json.loads(bug)["level"] == "ERROR"
     assert output.count("Traceback") == 1

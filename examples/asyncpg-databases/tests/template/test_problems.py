@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
@@ -16,6 +18,7 @@ from app.error_handlers import add_problem_handlers
 from app.request_id import HEADER, RequestIdFilter, RequestIdMiddleware, current_request_id
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DatabaseError)]
+INSTANT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONE_SURROGATE = '"\\ud800"'
 JSON = {"Content-Type": "application/json"}
 
@@ -36,6 +39,12 @@ def service() -> FastAPI:
     @app.get("/http")
     async def http_without_words() -> None:
         raise HTTPException(418)
+
+    @app.get("/members")
+    async def members() -> None:
+        raise HTTPException(
+            409, {"at": INSTANT, "price": Decimal("1.50"), "ratio": float("nan"), "item": Item(name="a")}
+        )
 
     @app.get("/database/{name}")
     async def database(name: str) -> None:
@@ -282,3 +291,12 @@ async def test_a_detail_that_is_no_text_becomes_members(service: FastAPI, detail
         "request_id": document["request_id"],
         **members,
     }
+
+
+async def test_members_of_any_type_are_json(asking: AsyncClient) -> None:
+    response = await asking.get("/members")
+    assert response.status_code == 409
+    assert "NaN" not in response.text
+    said = response.json()
+    instant, price, item = "2026-01-02T03:04:05Z", "1.50", {"name": "a"}
+    assert (said["at"], said["price"], said["ratio"], said["item"]) == (instant, price, None, item)

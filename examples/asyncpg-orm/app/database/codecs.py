@@ -9,7 +9,7 @@ from typing import Any
 
 # The numbers are those of https://magicstack.github.io/asyncpg/current/api/index.html, Connection.set_type_codec.
 _DAYS = date(2000, 1, 1).toordinal()
-_START, _MICROSECOND = datetime(2000, 1, 1), timedelta(microseconds=1)  # of a timestamp without a zone
+_START, _MICROSECOND = (datetime(2000, 1, 1), timedelta(microseconds=1))  # of a timestamp without a zone
 _DAY_INFINITY, _INFINITY = 2**31 - 1, 2**63 - 1
 
 

@@ -21,10 +21,10 @@ from app.database.options import IsolationLevel
 from app.database.plans import columns_of, fetched, plan_of
 from app.database.rows import Ran
 
-NAME, DIALECT, SCHEMES, PORT = dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT
+NAME, DIALECT, SCHEMES, PORT = (dialect.NAME, dialect.DIALECT, dialect.SCHEMES, dialect.PORT)
 SEVERAL_HOSTS, SOCKET_HAS_PORT = dialect.SEVERAL_HOSTS, dialect.SOCKET_HAS_PORT
-MIGRATION_LOCK, SPARE_CONNECTIONS = dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS
-CONNECTION_LIMIT, POSITION, REACHED = dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED
+MIGRATION_LOCK, SPARE_CONNECTIONS = (dialect.MIGRATION_LOCK, dialect.SPARE_CONNECTIONS)
+CONNECTION_LIMIT, POSITION, REACHED = (dialect.CONNECTION_LIMIT, dialect.POSITION, dialect.REACHED)
 
 # After which errors the transaction is over although the server does not refuse what comes next, and after which it
 # goes on, but not as if nothing had been: PostgreSQL itself remembers both, until ROLLBACK.

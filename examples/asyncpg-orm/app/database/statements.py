@@ -22,8 +22,8 @@ _LITERAL = re.compile(rf"{dialect.NO_WORDS.pattern}|(?<![\w$%])\d[\w.]*|'.*", di
 _TABLE = re.compile(  # not FOR UPDATE, DO UPDATE, ON DUPLICATE KEY UPDATE
     r"""\b(?:FROM|JOIN|INTO|TABLE|(?<!FOR )(?<!KEY )(?<!DO )UPDATE) +(?:ONLY +)?([\w.$"`]+)""", re.IGNORECASE
 )
-_TEXT, _SUMMARY = 10_000, 255  # characters, of a statement that is shown and of its summary
-_REMEMBERED, _SHORT = 1000, 2_000  # texts, and up to how many characters they are kept as they are
+_TEXT, _SUMMARY = (10_000, 255)  # characters, of a statement that is shown and of its summary
+_REMEMBERED, _SHORT = (1000, 2_000)  # texts, and up to how many characters they are kept as they are
 _BEFORE_OTHERS = ("FOR", "KEY", "AS")  # FOR UPDATE, FOR NO KEY UPDATE; what follows AS is a name
 _UNIT = ("BEGIN", "START", "COMMIT", "ROLLBACK", "END", "ABORT", "XA")
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 def _remembered(decide: Callable[[str], T]) -> Callable[[str], T]:
     """Of a long text its digest is kept: made for so many values, one may take megabytes, and never come again."""
-    short, long = lru_cache(_REMEMBERED)(decide), LRUCache[bytes, T](_REMEMBERED)
+    short, long = (lru_cache(_REMEMBERED)(decide), LRUCache[bytes, T](_REMEMBERED))
 
     @wraps(decide)
     def of(statement: str) -> T:

@@ -14,7 +14,7 @@ class Span:
 
     def __init__(self, span: Any, resource: dict[str, Any]) -> None:
         self.name: str = span.name
-        self.trace, self.id, self.parent = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+        self.trace, self.id, self.parent = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
         self.attributes, self.resource = _attributes(span.attributes), resource
         self.failed = span.status.code == 2
         self.texts = [span.status.message, *(str(event) for event in span.events)]

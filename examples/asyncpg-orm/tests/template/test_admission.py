@@ -100,7 +100,7 @@ async def test_a_waiter_that_gives_up_leaves_its_turn_to_the_next(probe_database
     first = asyncio.create_task(enter("first"))
     while not order:
         await asyncio.sleep(0.001)
-    second, third = asyncio.create_task(enter("second")), asyncio.create_task(enter("third"))
+    second, third = (asyncio.create_task(enter("second")), asyncio.create_task(enter("third")))
     await waiting(database, 2)
     second.cancel()
     leave.set()

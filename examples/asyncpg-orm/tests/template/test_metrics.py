@@ -41,7 +41,7 @@ async def test_metrics_are_prometheus_text(client: AsyncClient) -> None:
 
 async def test_waits_and_refusals_are_counted(probe_database: MakeDatabase) -> None:
     database = probe_database(pool_size=1, max_overflow=0, pool_timeout=1)
-    waits, refusals = sample(metrics.waited, "_count"), sample(metrics.refused, "_total")
+    waits, refusals = (sample(metrics.waited, "_count"), sample(metrics.refused, "_total"))
 
     async def wait() -> None:
         async with database.read() as session:
@@ -104,7 +104,7 @@ async def test_transactions_are_counted_once_each_by_how_they_ended(
 async def test_statements_are_counted_with_their_time_also_those_that_fail(probe_database: MakeDatabase) -> None:
     async with probe_database().read() as session:
         await value(session, select(1))
-        count, seconds = sample(metrics.statements, "_count"), sample(metrics.statements, "_sum")
+        count, seconds = (sample(metrics.statements, "_count"), sample(metrics.statements, "_sum"))
         await value(session, select(1))
         with pytest.raises(DatabaseError):
             await value(session, text("SELECT no_such_column"))

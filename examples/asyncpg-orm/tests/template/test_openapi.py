@@ -14,7 +14,7 @@ from app.bodies import RowsBody
 from app.database import CurrentDatabase, DatabaseError, InvalidValue, ReadSession, UniqueViolation, WriteSession
 from app.database.errors import TransactionTimeout, ValueTooLarge
 from app.main import create_app
-from app.pagination import Cursor, Page
+from app.pagination import LONGEST, Cursor, Page
 from app.problems import MEDIA_TYPE, problem
 from app.request_id import HEADER
 from app.responses import CREATED, problems
@@ -241,7 +241,7 @@ def test_an_operation_is_called_as_its_function_unless_two_are_called_alike(sett
 def test_no_parameter_is_said_to_take_null(service: FastAPI) -> None:
     parameters = {each["name"]: each for each in operation(service, "/things", "GET")["parameters"]}
     assert parameters["limit"]["schema"]["type"] == "integer"
-    assert (parameters["cursor"]["schema"]["type"], parameters["cursor"]["schema"]["maxLength"]) == ("string", 2000)
+    assert (parameters["cursor"]["schema"]["type"], parameters["cursor"]["schema"]["maxLength"]) == ("string", LONGEST)
     assert not parameters["cursor"]["required"]
 
 

@@ -166,7 +166,7 @@ def test_health_and_metrics_answer_the_methods_of_monitors(port: int) -> None:
             for method in ("GET", "HEAD", "OPTIONS", "GET"):  # the last shows that HEAD left no body in the connection
                 connection.request(method, path)
                 response = connection.getresponse()
-                seen[method] = response.status, response.headers["Content-Type"], bool(response.read())
+                seen[method] = (response.status, response.headers["Content-Type"], bool(response.read()))
             assert seen["GET"] == (200, seen["HEAD"][1], True)
             assert seen["HEAD"] == (200, seen["GET"][1], False)
             assert seen["OPTIONS"] == (405, "application/problem+json", True)

@@ -92,7 +92,7 @@ async def test_a_server_that_accepts_and_never_answers_is_gone_after_the_connect
 async def test_a_statement_that_its_client_gave_up_on_is_ended_on_the_server(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:
-    patient, database = probe_database(), probe_database(transaction_timeout=1, statement_timeout=3600)
+    patient, database = (probe_database(), probe_database(transaction_timeout=1, statement_timeout=3600))
     async with patient.transaction() as session:
         await run(session, insert(probes).values(probe(1)))
     with pytest.raises(TransactionTimeout):

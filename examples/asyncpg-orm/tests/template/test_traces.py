@@ -219,7 +219,7 @@ def test_a_read_has_its_statements_and_those_within_the_services_own_spans(seen:
 
 def test_what_fails_has_the_kind_and_the_servers_code_of_its_error(seen: Seen) -> None:
     assert seen.answers["duplicate"].status == 409
-    insert, unit = seen.only("duplicate", "INSERT probes"), seen.only("duplicate", "transaction")
+    insert, unit = (seen.only("duplicate", "INSERT probes"), seen.only("duplicate", "transaction"))
     for span in (insert, unit):
         assert span.failed
         assert span.attributes["error.type"] == "UniqueViolation"

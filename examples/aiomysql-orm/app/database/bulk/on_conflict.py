@@ -24,7 +24,7 @@ _THERE = 2**64 - 1  # ~0, which is no key that a server makes
 
 async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
-    head, tail = insert_into(batch), _on_duplicate_key(batch, keys, update, touch)
+    head, tail = (insert_into(batch), _on_duplicate_key(batch, keys, update, touch))
     inserted = updated = 0
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:

@@ -37,7 +37,7 @@ async def upsert(
     for bulk_insert. Raises ValueError for columns that do not fit, else the errors of an INSERT, with `row`, also for
     a conflict with another constraint; then nothing is done.
     """
-    keys, changing, touched = chosen(target, conflict), chosen(target, update), chosen(target, touch)
+    keys, changing, touched = (chosen(target, conflict), chosen(target, update), chosen(target, touch))
     if not keys or key_of(keys) is None:
         raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint")
     total = Upserted()
