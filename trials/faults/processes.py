@@ -8,7 +8,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from books import Balance
+from books import Balance, Row
 from services import Service
 
 from faults.server import children
@@ -35,8 +35,11 @@ def downgrade() -> None:
 
 
 async def terminated(world: World) -> Balance:
-    """SIGTERM: what is in flight is answered, the process ends with what it was asked to, and the next one serves."""
-    async with world.serving() as old, world.serving() as new:
+    """SIGTERM: what is in flight is answered, the process ends with what it was asked to, and the next one serves.
+
+    With a delay: else a request may be sent into a connection that is just being closed, as in every server.
+    """
+    async with world.serving(variables={"SHUTDOWN_DELAY": "1"}) as old, world.serving() as new:
         books = world.books(old)
         async with books.load():
             await asyncio.sleep(world.seconds / 2)
@@ -129,10 +132,11 @@ async def clock_jumps(world: World) -> Balance:
         async with world.serving(variables={**PATIENT, **preload}) as serving:
             books = world.books(serving)
             async with books.load():
-                for jump in ("+1h", "-1h", "+0"):
+                for number, jump in enumerate(("+1h", "-1h", "+0")):
                     await asyncio.sleep(world.seconds / 3)
                     clock.write_text(f"{jump}\n")
                     world.struck += 1
+                    await books.create(Row(f"clock-{number}@{world.name}.example.com"))  # one that stays as it is
                 await asyncio.sleep(world.seconds / 3)
             seconds = "TIMESTAMPDIFF(SECOND, MIN(updated_at), MAX(updated_at))"
             if not world.is_mysql:
