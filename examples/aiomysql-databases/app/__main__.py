@@ -15,10 +15,17 @@ from uvicorn.supervisors import Multiprocess
 
 FAILED_START = 3  # uvicorn's own status of a worker, or of the process where there is only one
 
+
+def workers_of(number: str) -> int:
+    try:
+        return int(number)
+    except ValueError:  # refused by the settings, in their words
+        return 1
+
+
 DEFAULTS: dict[str, Any] = {
     "app": "app.main:app",
-    # What is no number is refused by the settings, in their words.
-    "workers": int(number) if (number := os.environ.get("WEB_CONCURRENCY", "")).isdecimal() else 1,
+    "workers": workers_of(os.environ.get("WEB_CONCURRENCY", "")),
     # For requests in flight after SIGTERM. Whoever stops the process allows more: Kubernetes 30 seconds.
     "timeout_graceful_shutdown": 20,
     # Longer than a proxy keeps an idle connection, else it may send a request into one that is closed: docs/running.md.

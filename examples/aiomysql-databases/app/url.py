@@ -68,7 +68,8 @@ def _hosts(text: str) -> tuple[tuple[str, int], ...]:
             raise ValueError
         address, port = found[1], int(found[3] or dialect.PORT)
         name = unquote(found[2] or "", errors="strict").lower()
-        if not (address or name) or "/" in name or not 1 <= port <= 65535:
+        if not (address or name) or "/" in name or "\0" in name or not 1 <= port <= 65535:
             raise ValueError
+        name.encode("idna")  # which raises ValueError for what is no name
         hosts.append((address or name, port))
     return tuple(hosts)

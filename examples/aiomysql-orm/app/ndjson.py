@@ -4,11 +4,12 @@ What fails before the first page is an ordinary problem. What fails later ends t
 body, so that the client sees an error and never takes a part for the whole.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -24,12 +25,30 @@ async def ndjson(pages: AsyncIterator[Sequence[BaseModel]]) -> StreamingResponse
     nothing: Sequence[BaseModel] = []  # no tuple: python/cpython#128078
     first = await anext(pages, nothing)
 
-    async def lines() -> AsyncIterator[str]:
+    async def lines() -> AsyncGenerator[str]:
         yield _lines(first)
         async for page in pages:
             yield _lines(page)
 
-    return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+    return _Closing(lines(), pages)
+
+
+class _Closing(StreamingResponse):
+    """Ends the generator of the pages with the answer, however that ends: nobody else would, and it may hold a session."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, lines: AsyncGenerator[str], pages: AsyncIterator[Sequence[BaseModel]]) -> None:
+        super().__init__(lines)
+        self._generators = lines, pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            for each in self._generators:
+                if isinstance(each, AsyncGenerator):
+                    await each.aclose()
 
 
 def _lines(page: Sequence[BaseModel]) -> str:

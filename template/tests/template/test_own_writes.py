@@ -49,6 +49,15 @@ async def run(database: CurrentDatabase) -> list[str]:
         return in_use(database)
 
 
+@router.post("/beside")
+async def beside(session: ReadSession, database: CurrentDatabase) -> list[list[str]]:
+    await work(session)
+    before = in_use(database)
+    await database.run_transaction(work)
+    await work(session)
+    return [before, in_use(database)]
+
+
 @router.post("/nothing")
 async def nothing(session: WriteSession) -> None:
     pass
@@ -103,6 +112,11 @@ async def test_who_has_written_reads_at_the_primary_and_nobody_else_does(
 async def test_a_request_that_has_written_reads_at_the_primary(asking: Asking) -> None:
     async with asking() as client:
         assert (await client.post("/run")).json() == ["primary"]
+
+
+async def test_a_read_session_that_was_there_before_the_write_goes_on_at_the_primary(asking: Asking) -> None:
+    async with asking() as client:
+        assert (await client.post("/beside")).json() == [["replica"], ["primary"]]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/undone"])

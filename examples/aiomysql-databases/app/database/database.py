@@ -11,7 +11,6 @@ from app.database.engine import Engine
 from app.database.errors import PoolTimeout, Retryable
 from app.database.metrics import Status, refused, retried
 from app.database.options import IsolationLevel, Options
-from app.database.own_writes import has_written
 from app.database.pool import Pool
 from app.database.route import Route
 from app.database.target import Target
@@ -47,13 +46,15 @@ class Database:
         if options.replica_fallback or options.replica_max_lag is not None:  # who is away is behind by any bound
             self._replica.route.spare = self._primary.pool
         self.reads_own_writes = replica is not None and options.replica_read_your_writes
+        if self.reads_own_writes:
+            self._replica.route.of_writers = self._primary.pool
 
     def read(self, *, primary: bool = False) -> AbstractAsyncContextManager[Session]:
         """A session whose statements run one by one, each in its own snapshot, and cannot write.
 
         It may use the replica, which lags: `primary=True` sees every committed write.
         """
-        return self._unit(self._primary if primary else self._for_reads(), None)
+        return self._unit(self._primary if primary else self._replica, None)
 
     def transaction(self, *, isolation_level: IsolationLevel | None = None) -> AbstractAsyncContextManager[Session]:
         """A session in a transaction: committed at the end, rolled back on any exception, which is what is raised.
@@ -87,7 +88,7 @@ class Database:
 
     def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:
         """The sessions that a route asks for: they may stand beside one another, since they take turns."""
-        server, level = (self._primary, self._options.isolation_level) if writing else (self._for_reads(), None)
+        server, level = (self._primary, self._options.isolation_level) if writing else (self._replica, None)
         return self._unit(server, level, of_request=True, brief=brief)
 
     def use_replica(self, usable: bool) -> None:
@@ -113,9 +114,6 @@ class Database:
         """Close all connections, also those in use: what is under way on them fails."""
         for server in {self._primary, self._replica}:
             await server.pool.close()
-
-    def _for_reads(self) -> _Server:
-        return self._primary if self.reads_own_writes and has_written() else self._replica
 
     def _unit(
         self, server: _Server, level: IsolationLevel | None, *, of_request: bool = False, brief: bool = False

@@ -15,8 +15,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from app.__main__ import DEFAULTS, FAILED_START
+from app.__main__ import DEFAULTS, FAILED_START, workers_of
 from app.database import driver
 from app.settings import Settings
 from tests import facts
@@ -82,6 +83,11 @@ def test_a_failed_start_ends_with_a_status_that_says_so(workers: str, tmp_path: 
         assert process.has_left_nothing()
         lines = [json.loads(line) for line in process.output.splitlines()]
     assert {"time", "level", "name", "message"} <= set.intersection(*map(set, lines)), "the server's lines too"
+
+
+@pytest.mark.parametrize("number", ["2", " 2 ", "2\n", "+2", "0_2"])
+def test_what_the_settings_take_for_a_number_of_workers_is_started(number: str) -> None:
+    assert workers_of(number) == TypeAdapter(int).validate_python(number) == 2
 
 
 @pytest.mark.parametrize("workers", ["many", "0", "-1", "1.5"])

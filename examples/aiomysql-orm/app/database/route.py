@@ -5,15 +5,23 @@ a unit asks at each statement, so also one that lives for hours, a WebSocket's, 
 from dataclasses import dataclass
 
 from app.database import errors
+from app.database.own_writes import has_written
 from app.database.pool import Pool
 
 
 @dataclass(slots=True)
 class Route:
-    """`pool` is the one of now; `spare`, if any, is of the server that serves a read when that of `pool` does not."""
+    """`pool` is the usual one; `spare`, if any, is of the server that serves a read when that of `pool` does not, and
+    `of_writers` is for a client that may look for what it has just written.
+    """
 
     pool: Pool
     spare: Pool | None = None
+    of_writers: Pool | None = None
+
+    @property
+    def now(self) -> Pool:
+        return self.pool if self.of_writers is None or not has_written() else self.of_writers
 
     def around(self, tried: Pool, error: errors.DatabaseError) -> "Route | None":
         """The way on for a read that ended like this; None where another server would not do better, or is none.

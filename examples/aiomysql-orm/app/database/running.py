@@ -74,7 +74,7 @@ class Running:
             seat.sending = self
             try:
                 reads_in = None if self.transaction else seat.transaction
-                unit, tried = ((reads_in if reads_in and reads_in.begun else self), self._route.pool)
+                unit, tried = ((reads_in if reads_in and reads_in.begun else self), self._route.now)
                 try:
                     return await work(unit)
                 except errors.DatabaseError as error:

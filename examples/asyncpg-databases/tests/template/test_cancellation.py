@@ -6,14 +6,26 @@ from collections.abc import AsyncIterator, Callable
 from itertools import count as counter
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import func, insert, select
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
-from app.database import Database, driver
+from app.database import Database, SessionClosed, driver
+from app.ndjson import ndjson
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import run, value
 
 MakeDatabase = Callable[..., Database]
+
+
+class Number(BaseModel):
+    number: int
+
+
+async def never() -> Message:
+    raise NotImplementedError
 
 
 @pytest.mark.usefixtures("caplog")
@@ -87,10 +99,11 @@ async def test_a_hundred_commits_that_fail_lose_nothing(
 
 
 @pytest.mark.parametrize("write", [False, True])
-async def test_a_unit_in_a_generator_that_nobody_closes_ends_with_the_task_that_was_cancelled(
-    probe_database: MakeDatabase, *, write: bool
+@pytest.mark.parametrize("end", ["is cancelled", "swallows the limit", "returns"])
+async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
+    probe_database: MakeDatabase, caplog: pytest.LogCaptureFixture, end: str, *, write: bool
 ) -> None:
-    database = probe_database(pool_size=1, max_overflow=0)
+    database = probe_database(pool_size=1, max_overflow=0, transaction_timeout=0.3)
     waiting = asyncio.Event()
 
     async def rows() -> AsyncIterator[int]:
@@ -100,19 +113,63 @@ async def test_a_unit_in_a_generator_that_nobody_closes_ends_with_the_task_that_
             yield await value(session, select(func.count()).select_from(probes))
 
     async def answer(found: AsyncIterator[int]) -> None:
-        async for _ in found:
-            waiting.set()
-            await asyncio.Event().wait()
+        await anext(found)
+        waiting.set()
+        if end != "returns":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if end == "is cancelled":
+                    raise
 
     found = rows()  # held here, as a circle of references does until the garbage collector comes
     task = asyncio.create_task(answer(found))
     await waiting.wait()
     assert database.status().in_use == 1
-    task.cancel()
+    if end == "is cancelled":
+        task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
     async with database.read() as session:
         assert await value(session, select(func.count()).select_from(probes)) == 0
     assert database.status().in_use == 0
     await found.aclose()  # type: ignore[attr-defined]  # a generator's, which then has nothing more to end
+    assert database.status().in_use == 0
+    said = [record.getMessage() for record in caplog.records if record.name == "app.database.forsaken"]
+    assert len(said) == (end != "is cancelled")
+
+
+async def test_a_unit_that_is_handed_on_before_it_begins_has_its_limit_too(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0, transaction_timeout=0.3)
+    unit = database.read()
+    session = await asyncio.create_task(unit.__aenter__())
+    assert await value(session, select(func.count()).select_from(probes)) == 0
+    async with database.read() as another:
+        assert await value(another, select(func.count()).select_from(probes)) == 0
+    with pytest.raises(SessionClosed):
+        await value(session, select(func.count()).select_from(probes))
+    await unit.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 3])  # the beginning, the first page, a later one
+async def test_pages_end_with_their_answer(probe_database: MakeDatabase, fails_at: int) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    sent = 0
+
+    async def numbers() -> AsyncIterator[list[Number]]:
+        async with database.read() as session:
+            while True:
+                yield [Number(number=await value(session, select(func.count()).select_from(probes)))]
+
+    async def send(_: Message) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == fails_at:
+            raise OSError("The client has gone")
+
+    pages = numbers()  # held here
+    response = await ndjson(pages)
+    assert database.status().in_use == 1
+    with pytest.raises(ClientDisconnect):
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, never, send)
     assert database.status().in_use == 0

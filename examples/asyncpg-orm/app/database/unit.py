@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 from app.database import errors
 from app.database.connector import Connection
+from app.database.forsaken import Forsaken
 from app.database.options import IsolationLevel, Options
 from app.database.route import Route
-from app.database.running import Running
 from app.database.seat import Seat
 from app.database.tracing import UnitSpans
 from app.database.transaction import Transaction
@@ -20,7 +20,7 @@ from app.database.transaction import Transaction
 Seats: TypeAlias = "dict[asyncio.Task[Any], Seat]"
 
 
-class Unit(Running):
+class Unit(Forsaken):
     """Reads, or writes at an isolation level. A request's own (`of_request`) may be there beside another one, and a
     `brief` one, a WebSocket's, reads without keeping a connection between its statements.
     """
@@ -48,7 +48,7 @@ class Unit(Running):
         task.add_done_callback(self._forsake)
         if self.transaction and not self._of_request:
             self._seat.transaction = self
-        if (spans := self._route.pool.spans) is not None:
+        if (spans := self._route.now.spans) is not None:
             level = self.transaction.isolation_level if self.transaction else None
             self.spans = spans.unit(level, self.attempt, whole=not self._brief)
         return self.session
@@ -77,22 +77,19 @@ class Unit(Running):
         if failure is not None and failure is not error:
             raise failure
 
-    def _forsake(self, task: asyncio.Task[Any]) -> None:
-        """Ends what a generator holds that nobody closes. Other tasks may hand a unit on, as that of a fixture does."""
-        if task.cancelled():
-            self._ending = asyncio.ensure_future(self.__aexit__(None, asyncio.CancelledError(), None))
-
     async def _connected(self) -> Connection:
         if self.begun and self._seat.connection is None:  # given up, and the transaction with it
             raise errors.TransactionAborted
         if self.spans is not None:
-            self.spans.begin(self._route.pool.spans)
-        connection = await self._seat.take(self._route.pool, self.spans)
+            self.spans.begin(self._route.now.spans)
+        connection = await self._seat.take(self._route.now, self.spans)
         if self.over:  # it ended while this task waited
             await self._seat.leave()
             raise errors.SessionClosed
         if self._limit.when() is None and (limit := self._options.transaction_timeout):
             self._limit_to(asyncio.get_running_loop().time() + limit)
+            if self._task.done():
+                self._forsake(self._task)
         if self.transaction and not self.transaction.begun:
             if self._seat.transaction not in (None, self):
                 raise errors.NestedSession

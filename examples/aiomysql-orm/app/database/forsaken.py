@@ -1,0 +1,41 @@
+"""Units of work that nobody closes: in a generator that is dropped, or entered by hand. Their limit cancels a task that has
+ended, and the garbage collector may come in minutes; so they end by themselves, and their connection is free again.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from app.database.errors import DatabaseError
+from app.database.running import Running
+
+logger = logging.getLogger(__name__)
+
+
+class Forsaken(Running):
+    """The part of a unit that sees to it."""
+
+    _task: asyncio.Task[Any]
+
+    def _forsake(self, task: asyncio.Task[Any]) -> None:
+        """The task has ended, and this has not: now if that was cancelled, else at its limit, as it may be handed on."""
+        when, loop = self._limit.when(), asyncio.get_running_loop()
+        if self.over:
+            return
+        if task.cancelled() or (when is not None and when <= loop.time()):
+            self._ending = loop.create_task(self._give_up())
+        elif when is not None:
+            loop.call_at(when, self._forsake, task)
+
+    async def _give_up(self) -> None:
+        if not (self.over or self._task.cancelled()):
+            logger.warning("A unit of work was left open by its task, and ended at its limit: use `async with`")
+        with suppress(DatabaseError):
+            await self.__aexit__(None, asyncio.CancelledError(), None)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        raise NotImplementedError
