@@ -34,7 +34,7 @@ async def ndjson(pages: AsyncIterator[Sequence[BaseModel]]) -> StreamingResponse
 
 
 class _Closing(StreamingResponse):
-    """Ends the generator of the pages with the answer, however that ends: nobody else would, and it may hold a session."""
+    """Closes the pages with the answer, however that ends: nobody else would, and they may hold a session."""
 
     media_type = MEDIA_TYPE
 

@@ -1,5 +1,7 @@
-"""Units of work that nobody closes: in a generator that is dropped, or entered by hand. Their limit cancels a task that has
-ended, and the garbage collector may come in minutes; so they end by themselves, and their connection is free again.
+"""Units of work that nobody closes: in a generator that is dropped, or entered by hand.
+
+Their limit cancels a task that has ended, and the garbage collector comes in minutes or never; so they end by
+themselves, and their connection is free again.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ class Forsaken(Running):
     _task: asyncio.Task[Any]
 
     def _forsake(self, task: asyncio.Task[Any]) -> None:
-        """The task has ended, and this has not: now if that was cancelled, else at its limit, as it may be handed on."""
+        """The task has ended: if it was cancelled so does this, else at its limit, since it may have been handed on."""
         when, loop = self._limit.when(), asyncio.get_running_loop()
         if self.over:
             return
