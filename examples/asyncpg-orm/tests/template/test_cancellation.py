@@ -103,7 +103,7 @@ async def test_a_hundred_commits_that_fail_lose_nothing(
 async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
     probe_database: MakeDatabase, caplog: pytest.LogCaptureFixture, end: str, *, write: bool
 ) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, transaction_timeout=0.3)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=30, transaction_timeout=3)
     waiting = asyncio.Event()
 
     async def rows() -> AsyncIterator[int]:
@@ -124,7 +124,8 @@ async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
 
     found = rows()  # held here, as a circle of references does until the garbage collector comes
     task = asyncio.create_task(answer(found))
-    await waiting.wait()
+    await asyncio.wait((task, asyncio.create_task(waiting.wait())), return_when=asyncio.FIRST_COMPLETED)
+    assert waiting.is_set()
     assert database.status().in_use == 1
     if end == "is cancelled":
         task.cancel()
@@ -140,7 +141,7 @@ async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
 
 
 async def test_a_unit_that_is_handed_on_before_it_begins_has_its_limit_too(probe_database: MakeDatabase) -> None:
-    database = probe_database(pool_size=1, max_overflow=0, transaction_timeout=0.3)
+    database = probe_database(pool_size=1, max_overflow=0, pool_timeout=30, transaction_timeout=3)
     unit = database.read()
     session = await asyncio.create_task(unit.__aenter__())
     assert await value(session, select(func.count()).select_from(probes)) == 0
