@@ -97,3 +97,8 @@ def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], lo
     sys.path.insert(0, str(folder))  # as `python -m` does; what it spawns gets the same
     sys.argv = list(command)
     runpy.run_module(command[0], run_name="__main__")
+
+
+def port_of(process: Process) -> int:
+    """Where its server listens, once it says so."""
+    return int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])

@@ -66,6 +66,8 @@ class WebSocketErrorsMiddleware:
         try:
             await self.app(scope, receive, send_or_close)
         except Exception as error:
+            if isinstance(error, ExceptionGroup) and error.split(WebSocketDisconnect)[1] is None:
+                return  # as one alone, which app/error_handlers.py takes for none
             code = _fault_of_client(error)
             if not ended:
                 with suppress(OSError):  # the client may be gone
@@ -93,9 +95,7 @@ def _code(status: int) -> int:
 
 
 def _fault_of_client(error: Exception) -> int | None:
-    """The code for it, None where it is a bug of the service."""
-    if isinstance(error, ExceptionGroup) and error.split(WebSocketDisconnect)[1] is None:
-        return INTERNAL_ERROR  # which nobody gets
+    """The code for a message that the route cannot receive, None where it is a bug of the service."""
     frames = (frame for frame, _ in walk_tb(error.__traceback__))
     receiving = {f.f_code.co_name for f in frames if f.f_globals.get("__name__") == "starlette.websockets"}
     if not receiving & {"receive_text", "receive_bytes", "receive_json"}:

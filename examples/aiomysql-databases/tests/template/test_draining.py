@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 
 prepare()
 
@@ -37,7 +37,7 @@ def ask(port: int, path: str) -> tuple[int, Any]:
 
 def test_a_service_that_stops_is_not_ready_but_serves(settings: Settings, tmp_path: Path) -> None:
     with service(settings, tmp_path, "3600") as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        port = port_of(process)
         assert ask(port, "/health/ready")[0] == 200
         process.terminate()
         process.says("Stopping in 3600 s")

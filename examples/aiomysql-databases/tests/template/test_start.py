@@ -25,7 +25,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.startup import CannotConnect, wait_for_server
 from tests import facts
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
 from tests.urls import replaced
@@ -170,7 +170,7 @@ def test_requests_are_logged_unless_the_server_is_told_not_to(
 ) -> None:
     url = settings.database.url.get_secret_value()
     with uvicorn("app.main:app", *options, folder=tmp_path, DATABASE_URL=url) as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        port = port_of(process)
         with closing(connected(port)) as connection:
             connection.request("GET", "/openapi.json")
             assert connection.getresponse().status == 200
@@ -188,7 +188,7 @@ def test_a_request_in_flight_is_finished_before_the_process_stops(
     (tmp_path / "slow_service.py").write_text(SLOW_SERVICE)
     url = settings.database.url.get_secret_value()
     with uvicorn("slow_service:app", "--workers", str(workers), folder=tmp_path, DATABASE_URL=url) as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        port = port_of(process)
         with closing(connected(port)) as connection:
             connection.request("GET", "/slow", headers={"X-Request-ID": "in-flight"})
             process.says("in flight")

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.settings import Settings
 from app.workers import VARIABLE
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.template.test_start import connected, uvicorn
 
 prepare()
@@ -95,7 +95,7 @@ def served(folder: Path, settings: Settings, *options: str) -> Iterator[tuple[Pr
     variables = {"TMPDIR": str(folder / "tmp"), "DATABASE_URL": settings.database.url.get_secret_value()}
     variables |= {"DATABASE_POOL_SIZE": "2", "DATABASE_MAX_OVERFLOW": "1"}
     with uvicorn("service:app", "--timeout-keep-alive", "600", *options, folder=folder, **variables) as process:
-        yield (process, int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1]))
+        yield (process, port_of(process))
 
 
 def each_worker(port: int, number: int, stack: ExitStack) -> dict[int, Worker]:

@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from http.client import IncompleteRead, RemoteDisconnected
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from app.lifespan import CannotStart
 from app.main import create_app
 from app.settings import DatabaseSettings, Settings, load_database_settings, load_settings
 from dev import development
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.statements import value
 from tests.template.test_extensions import NAMES
 from tests.template.test_overload import full
@@ -166,13 +166,19 @@ def has_all_headers(headers: Any) -> None:
     assert len(headers["X-Request-ID"]) == 32
 
 
+@contextmanager
+def served(settings: Settings, folder: Path, **variables: str) -> Iterator[tuple[Process, int]]:
+    """SERVICE behind the middleware of the page, and the port that it listens at."""
+    (folder / "extended_service.py").write_text(examples("middleware")[0] + SERVICE)
+    url = settings.database.url.get_secret_value()
+    with uvicorn("extended_service:app", folder=folder, DATABASE_URL=url, **variables) as process:
+        yield (process, port_of(process))
+
+
 def test_what_middleware_adds_stands_on_every_error_and_a_bug_is_logged_once(
     settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "extended_service.py").write_text(examples("middleware")[0] + SERVICE)
-    url = settings.database.url.get_secret_value()
-    with uvicorn("extended_service:app", folder=tmp_path, DATABASE_URL=url) as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+    with served(settings, tmp_path) as (process, port):
         requests = [
             ("GET", "/bug", b"", 500),
             ("GET", "/nowhere", b"", 404),
@@ -204,11 +210,7 @@ def test_what_middleware_adds_stands_on_every_error_and_a_bug_is_logged_once(
 def test_clients_that_hang_up_in_a_streamed_answer_leave_no_connection_behind_any_middleware(
     settings: Settings, tmp_path: Path
 ) -> None:
-    (tmp_path / "extended_service.py").write_text(examples("middleware")[0] + SERVICE)
-    url = settings.database.url.get_secret_value()
-    of_one = {"DATABASE_URL": url, "DATABASE_POOL_SIZE": "1", "DATABASE_MAX_OVERFLOW": "0"}
-    with uvicorn("extended_service:app", folder=tmp_path, **of_one) as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+    with served(settings, tmp_path, DATABASE_POOL_SIZE="1", DATABASE_MAX_OVERFLOW="0") as (_, port):
         for _ in range(3):
             with closing(connected(port)) as connection:
                 connection.request("GET", "/endless")
@@ -374,7 +376,7 @@ def test_configure_logging(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "logging_service.py").write_text(service + "from app.main import create_app\napp = create_app()\n")
     url = settings.database.url.get_secret_value()
     with uvicorn("logging_service:app", folder=tmp_path, DATABASE_URL=url) as process:
-        port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        port = port_of(process)
         with closing(connected(port)) as connection:
             connection.request("GET", "/nowhere")
             connection.getresponse().read()

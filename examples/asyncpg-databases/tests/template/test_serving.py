@@ -21,7 +21,7 @@ from app.__main__ import DEFAULTS, FAILED_START, workers_of
 from app.database import driver
 from app.settings import Settings
 from tests import facts
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.urls import replaced
 
 prepare()
@@ -59,10 +59,6 @@ exec "$@"
 def serve(*arguments: str, folder: Path, **variables: str) -> Process:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **variables}
     return Process("app", *arguments, "--port", "0", folder=folder, environment=environment)
-
-
-def port_of(process: Process) -> int:
-    return int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
 
 
 def connection_to(port: int) -> closing[http.client.HTTPConnection]:

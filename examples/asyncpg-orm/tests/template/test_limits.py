@@ -12,7 +12,7 @@ import pytest
 
 from app.error_handlers import ERRORS, LONGEST_WORDS
 from app.settings import Settings
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.template.test_start import uvicorn
 
 prepare()
@@ -134,7 +134,7 @@ def client(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (folder / "limited_service.py").write_text(SERVICE)
     url = settings.database.url.get_secret_value()
     with uvicorn("limited_service:app", folder=folder, DATABASE_URL=url) as process:
-        client = Client(process, int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1]))
+        client = Client(process, port_of(process))
         yield client
         assert client.send("GET /health/live HTTP/1.1").status == 200  # by then the server is done with all before
         errors = [line for line in process.output.splitlines() if re.search("ERROR|Traceback", line)]

@@ -16,7 +16,7 @@ from app import traces
 from app.database.statements import described
 from app.database.tracing import spans_of
 from app.settings import SERVICE_NAME, Settings
-from tests.processes import Process, prepare
+from tests.processes import Process, port_of, prepare
 from tests.proxy import reserved_port
 from tests.statements import sqlalchemy_engine
 from tests.template.collector import Collector, Span
@@ -95,7 +95,7 @@ class Served:
     """The service above, and a trace for each of its requests."""
 
     def __init__(self, process: Process) -> None:
-        self._port = int(process.says(r"running on http://127\.0\.0\.1:(\d+)")[1])
+        self._port = port_of(process)
         self._number = 0
 
     def ask(self, method: str, path: str, trace: str | None = None, *, sampled: bool = True) -> Answer:
