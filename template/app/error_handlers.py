@@ -65,7 +65,8 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         for e in found[:ERRORS]
     ]
     said = f"{len(found) - ERRORS:,} more errors are not listed" if len(found) > ERRORS else None
-    if error.body and isinstance(error.body, bytes):  # as FastAPI leaves one whose type it does not know, as curl's -d
+    body = getattr(error, "body", None)  # a WebSocket has none
+    if body and isinstance(body, bytes):  # as FastAPI leaves one whose type it does not know, that of curl's -d
         said = "The body was not read as JSON: send it with Content-Type: application/json"
     return problem(
         422, type="urn:problem:invalid-request", title="The request is not valid", detail=said, errors=errors

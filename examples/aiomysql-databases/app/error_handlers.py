@@ -64,9 +64,12 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         {"field": ".".join(map(str, e["loc"]))[:LONGEST_WORDS], "detail": e["msg"][:LONGEST_WORDS]}  # not the input
         for e in found[:ERRORS]
     ]
-    more = f"{len(found) - ERRORS:,} more errors are not listed" if len(found) > ERRORS else None
+    said = f"{len(found) - ERRORS:,} more errors are not listed" if len(found) > ERRORS else None
+    body = getattr(error, "body", None)  # a WebSocket has none
+    if body and isinstance(body, bytes):  # as FastAPI leaves one whose type it does not know, that of curl's -d
+        said = "The body was not read as JSON: send it with Content-Type: application/json"
     return problem(
-        422, type="urn:problem:invalid-request", title="The request is not valid", detail=more, errors=errors
+        422, type="urn:problem:invalid-request", title="The request is not valid", detail=said, errors=errors
     )
 
 

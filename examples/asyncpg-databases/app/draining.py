@@ -31,12 +31,17 @@ async def stoppable() -> AsyncIterator[None]:
         return
     of_server = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     asked: list[int] = []
+    left = False
 
     def stop(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
         restore()
-        loop.call_soon_threadsafe(task.cancel)
+        loop.call_soon_threadsafe(cancel)
         signal.raise_signal(number)
+
+    def cancel() -> None:
+        if not left:  # else what it waited for was there in the same moment: the server stops once it has started
+            task.cancel()
 
     def restore() -> None:
         for number, handler in of_server.items():
@@ -53,6 +58,7 @@ async def stoppable() -> AsyncIterator[None]:
         task.uncancel()
         raise Stopped from None
     finally:
+        left = True
         restore()
 
 

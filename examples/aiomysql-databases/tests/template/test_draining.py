@@ -1,8 +1,10 @@
-"""Between SIGTERM and the stop: readiness says so, requests are served, and a second SIGTERM is obeyed at once."""
+"""Asked to stop: before the start is over, and after it, when requests are served until the balancer knows."""
 
+import asyncio
 import json
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from app.draining import Stopped, stoppable
 from app.settings import Settings
 from tests.processes import Process, port_of, prepare
 
 prepare()
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 def service(settings: Settings, folder: Path, delay: str, *options: str) -> Process:
@@ -59,3 +64,70 @@ def test_a_service_stops_by_itself_after_the_delay(workers: str, settings: Setti
         assert process.exit_code() in (0, -signal.SIGTERM)
         assert process.output.count("Application shutdown complete") == int(workers)
         assert "Traceback" not in process.output
+
+
+@pytest.fixture
+def told() -> Iterator[list[int]]:
+    """The signals that the server was told of."""
+    numbers: list[int] = []
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: numbers.append(number))
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("order", "end"),
+    [
+        (["signal"], "stopped"),
+        (["signal", "answer"], "stopped"),
+        (["answer", "signal"], "started"),
+        (["answer", "turn", "signal"], "started"),
+        (["answer", "turn", "turn", "turn"], "started"),
+        (["failure", "signal"], "failed"),
+        (["signal", "failure"], "stopped"),
+        (["cancel"], "cancelled"),
+        (["cancel", "signal"], "stopped"),
+    ],
+    ids=str,
+)
+async def test_a_signal_ends_what_the_start_waits_for_and_nothing_after_it(
+    order: list[str], end: str, number: signal.Signals, told: list[int]
+) -> None:
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handlers = [signal.getsignal(each) for each in SIGNALS]
+
+    async def start() -> str:
+        try:
+            async with stoppable():
+                await answer
+        except Stopped:
+            return "stopped"
+        except ConnectionError:
+            return "failed"
+        for _ in range(5):  # where a cancellation that comes too late would end it
+            await asyncio.sleep(0)
+        return "started"
+
+    task = asyncio.create_task(start())
+    await asyncio.sleep(0)
+    for event in order:
+        match event:
+            case "signal":
+                signal.raise_signal(number)
+            case "answer":
+                answer.set_result(None)
+            case "failure":
+                answer.set_exception(ConnectionError())
+            case "cancel":
+                task.cancel()
+            case "turn":
+                await asyncio.sleep(0)
+    ended = await asyncio.gather(task, return_exceptions=True)
+    assert ["cancelled" if isinstance(one, asyncio.CancelledError) else one for one in ended] == [end]
+    assert task.cancelling() == (1 if end == "cancelled" else 0)
+    assert told == [number] * order.count("signal")
+    assert [signal.getsignal(each) for each in SIGNALS] == handlers

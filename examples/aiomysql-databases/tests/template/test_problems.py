@@ -72,8 +72,12 @@ def service() -> FastAPI:
         raise PoolTimeout
 
     @app.post("/items")
-    async def item(item: Item) -> str:
+    async def item(item: Item, number: int = 0) -> str:
         return repr(item.name)
+
+    @app.post("/pairs")
+    async def pair(item: Item, other: Item) -> None:
+        pass
 
     @app.post("/anything")
     async def anything(value: Annotated[Any, Body()]) -> str:
@@ -159,6 +163,25 @@ async def test_a_body_that_is_not_json_is_refused(content: bytes, asking: AsyncC
     response = await asking.post("/items", content=content, headers=JSON)
     assert problem_of(response)["status"] in (400, 422)
     assert "secret" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/items", "/pairs"])
+@pytest.mark.parametrize("sent_as", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"])
+async def test_a_body_that_is_not_sent_as_json_is_told_so(path: str, sent_as: str | None, asking: AsyncClient) -> None:
+    headers = {"Content-Type": sent_as} if sent_as else {}
+    document = problem_of(await asking.post(path, content=b'{"name": "secret"}', headers=headers))
+    assert document["status"] == 422
+    assert document["detail"] == "The body was not read as JSON: send it with Content-Type: application/json"
+    assert "secret" not in str(document)
+
+
+@pytest.mark.parametrize("path", ["/items?number=x", "/pairs"])
+async def test_what_is_wrong_beside_a_body_that_was_read_says_nothing_of_its_type(
+    path: str, asking: AsyncClient
+) -> None:
+    document = problem_of(await asking.post(path, json={"name": "Ada"}))
+    assert document["status"] == 422
+    assert "detail" not in document
 
 
 async def test_a_lone_surrogate_is_an_ordinary_mistake(asking: AsyncClient) -> None:

@@ -12,7 +12,7 @@ from time import monotonic
 
 from app.database import driver, metrics
 from app.database.connector import Connection, Connector
-from app.database.errors import PoolTimeout
+from app.database.errors import PoolTimeout, StatementRefused
 from app.database.options import Options
 from app.database.target import Target
 from app.database.tracing import Spans
@@ -34,6 +34,14 @@ class Pool:
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []  # the newest on top, so that surplus ones grow old
         self._shrinking: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check_loop(self) -> None:
+        """Raises StatementRefused in another event loop than the one that used it first, which its connections need."""
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            if self._loop is not None:
+                raise StatementRefused("A Database serves the event loop that used it first: make one for this loop")
+            self._loop = loop
 
     @property
     def is_full(self) -> bool:
@@ -90,6 +98,7 @@ class Pool:
 
     async def close(self) -> None:
         """Close all connections, also those in use: what is under way on them fails."""
+        self.check_loop()
         if self._shrinking:
             self._shrinking.cancel()
         while self._idle:

@@ -53,6 +53,7 @@ class Seat:
 
     async def take(self, pool: Pool, spans: UnitSpans | None = None) -> Connection:
         """A connection of this pool. One of another, the replica's, is given back before."""
+        pool.check_loop()
         if self.connection is None or self.pool is not pool:
             await self.leave()
             with tracing.wait(spans):

@@ -9,12 +9,15 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import func, insert, select
 from starlette.responses import StreamingResponse
 
-from app.database import CurrentDatabase, Database, ReadSession, WriteSession, driver
+from app.database import CurrentDatabase, Database, ReadSession, StatementRefused, WriteSession, driver
 from app.error_handlers import add_problem_handlers
+from app.settings import Settings
 from tests.probes import probe, probes
 from tests.statements import rows, run, value
 
 MakeDatabase = Callable[..., Database]
+
+OF_ANOTHER_LOOP = "^A Database serves the event loop that used it first: make one for this loop$"
 
 refused: list[str] = []
 service = FastAPI()
@@ -138,3 +141,37 @@ async def test_websockets_share_one_connection_message_by_message(database: Data
 
     assert await asyncio.gather(*(talk() for _ in range(10))) == [["0", "0", "0"]] * 10
     assert database.status().in_use == 0
+
+
+async def unit(database: Database) -> None:
+    async with database.read() as session:
+        await value(session, select(1))
+
+
+async def test_a_database_is_of_one_event_loop_and_says_so_in_another(database: Database) -> None:
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1)))  # its connection is there, and the pool has no other
+        for elsewhere in (unit(database), value(session, select(1)), database.close()):
+            with pytest.raises(StatementRefused, match=OF_ANOTHER_LOOP):
+                await asyncio.to_thread(asyncio.run, elsewhere)
+        await run(session, insert(probes).values(probe(2)))
+    async with database.transaction() as session:  # its connection is not there yet
+        with pytest.raises(StatementRefused, match=OF_ANOTHER_LOOP):
+            await asyncio.to_thread(asyncio.run, value(session, select(1)))
+        await run(session, insert(probes).values(probe(3)))
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 3
+    assert database.status().in_use == 0
+
+
+def test_a_database_whose_event_loop_has_ended_says_so_in_the_next(settings: Settings) -> None:
+    database = Database(settings.database)
+
+    async def whole() -> None:
+        await unit(database)
+        await database.close()
+
+    asyncio.run(whole())
+    for again in (unit(database), database.close()):
+        with pytest.raises(StatementRefused, match=OF_ANOTHER_LOOP):
+            asyncio.run(again)
