@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -34,6 +35,7 @@ class Proxy:
         self._url = url
         self._server = parse_url(url.get_secret_value()).hosts[0]
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.round_trips = 0
         self.connections = 0
         self.loses_answer_to: bytes | None = None
@@ -61,10 +63,18 @@ class Proxy:
     def speak_again(self) -> None:
         self._passing.set()
 
+    def reset(self) -> None:
+        """End all connections as a firewall or a host that crashed does: at once, and by no goodbye."""
+        for client in self._clients:
+            linger = struct.pack("ii", 1, 0)
+            client.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            client.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._clients.add(writer)
         self.connections += 1
         to_server: asyncio.StreamWriter | None = None
         try:
@@ -97,6 +107,7 @@ class Proxy:
         except (OSError, asyncio.CancelledError, ExceptionGroup):
             pass  # one side is gone, and so is this connection
         finally:
+            self._clients.discard(writer)
             for end in (writer, to_server):
                 if end is not None:
                     end.close()

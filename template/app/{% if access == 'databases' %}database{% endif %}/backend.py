@@ -35,7 +35,7 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
         context: Any = result.context
         if context.isinsert and not context._is_explicit_returning:  # the RETURNING is SQLAlchemy's, if there is one
             return _inserted_key(result)
-        return result.scalar() if result.returns_rows else None
+        return result.scalar() if result.returns_rows else context.cursor.ran.lastrowid or None
 
     async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
         """The statement for each of the values, as one."""

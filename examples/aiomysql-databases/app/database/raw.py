@@ -64,6 +64,11 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
                 self.close()
             raise
 
+    def _write_bytes(self, data: bytes) -> None:
+        if self._writer.transport.is_closing():  # asyncio's drops what is written, uvloop's raises a RuntimeError
+            raise pymysql.err.OperationalError(2006, "The connection was reset")
+        super()._write_bytes(data)
+
     async def _read_query_result(self, unbuffered: bool = False) -> None:
         await self.whole(super()._read_query_result(unbuffered))
 

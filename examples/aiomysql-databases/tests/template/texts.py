@@ -192,6 +192,11 @@ STAYING = [
     "HANDLER probes OPEN",
     "CALL a()",
     "DO GET_LOCK('a', 0)",
+    "SET STATEMENT max_statement_time = 1 FOR CALL a()",
+    "SET STATEMENT max_statement_time = 1 FOR SET @a = 1",
+    "SET STATEMENT max_statement_time = 1 FOR DO GET_LOCK('a', 0)",
+    "SET STATEMENT max_statement_time = 1, sort_buffer_size = 1024 FOR PREPARE a FROM 'SELECT 1'",
+    "/*M! SET STATEMENT max_statement_time = 1 FOR */ USE mysql",
 ]
 
 # What goes with the transaction, or looks like what stays.

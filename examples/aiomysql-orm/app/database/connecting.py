@@ -93,6 +93,9 @@ async def ping(connection: RawConnection) -> None:
 
 async def close(connection: RawConnection) -> None:
     """Say goodbye, but not for long: the network may have gone."""
+    if is_closed(connection):
+        terminate(connection)
+        return
     try:
         async with asyncio.timeout(1):
             await connection.ensure_closed()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
+from sqlalchemy.orm import registry
 
 from app.database import (
     Database,
@@ -207,3 +208,20 @@ async def test_savepoints_of_several_tasks_may_stand_one_in_another_and_not_over
         async with one.transaction() as session:
             await asyncio.gather(inside(session, 30), inside(session, 40, fails=True), return_exceptions=True)
     assert await stored(one) == 7 + 2
+
+
+class Probe:
+    pass
+
+
+registry().map_imperatively(Probe, probes, properties={"number": probes.c.value})
+
+
+async def test_a_row_has_its_values_by_name_by_column_and_by_attribute(one: Database) -> None:
+    mapped: Any = Probe
+    async with one.read() as session:
+        for query in (select(probes.c.id, probes.c.value), select(mapped.id, mapped.number)):
+            row: Any = await session.fetch_one(query)
+            assert row["value"] == row[probes.c.value] == row[mapped.number] == row[1] == row.value == 7
+            with pytest.raises(KeyError):
+                row[mapped.name]

@@ -42,6 +42,8 @@ class Record(Row[Any]):
         return iter(self._parent._keys)
 
     def __getitem__(self, key: Any) -> Any:
+        if hasattr(key, "__clause_element__"):  # an attribute of a mapped class
+            key = key.__clause_element__()
         return self._data[self._key_to_index[key] if isinstance(key, str | ColumnElement) else key]
 
 

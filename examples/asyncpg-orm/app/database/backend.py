@@ -96,6 +96,9 @@ class Session(Fetching, AsyncSession):
 
     def _close(self) -> None:
         if self._is_made and not self._operation.locked():  # else when that has ended, whose midst this would be
+            told = self.sync_session.dispatch
+            if self._unit.writes and self.in_transaction() and (told.after_rollback or told.after_soft_rollback):
+                self.sync_session.rollback()
             self.sync_session.close()
 
 

@@ -1,10 +1,11 @@
 """Entities are complete after a flush: what the server made is there, and reading it needs no further statement."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import String, delete, func, insert, select, update
+from sqlalchemy import String, delete, event, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation
@@ -161,3 +162,27 @@ async def test_what_goes_beside_the_entities_is_undone_with_their_savepoint(
         await session.rollback()
     async with database.read() as session:
         assert await rows(session, select(probes.c.id).order_by(probes.c.id)) == [(1,), (3,)]
+
+
+ENDS: dict[str, tuple[type[BaseException] | None, list[str]]] = {
+    "the end": (None, ["before_commit", "after_commit"]),
+    "an exception": (LookupError, ["after_rollback", "after_soft_rollback"]),
+    "a cancellation": (asyncio.CancelledError, ["after_rollback", "after_soft_rollback"]),
+}
+
+
+@pytest.mark.usefixtures("entities")
+@pytest.mark.parametrize(("error", "events"), ENDS.values(), ids=ENDS.keys())
+async def test_who_listens_to_a_session_hears_how_its_unit_ended(
+    error: type[BaseException] | None, events: list[str], probe_database: MakeDatabase
+) -> None:
+    heard: list[str] = []
+    with suppress(LookupError, asyncio.CancelledError):
+        async with probe_database().transaction() as session:
+            for name in ("before_commit", "after_commit", "after_rollback", "after_soft_rollback"):
+                event.listen(session.sync_session, name, lambda *_, name=name: heard.append(name))
+            session.add(Entity(name="one"))
+            await session.flush()
+            if error:
+                raise error
+    assert heard == events

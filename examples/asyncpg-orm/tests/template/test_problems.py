@@ -201,6 +201,7 @@ async def test_an_unhandled_exception_says_nothing_but_the_requests_id(asking: A
         "status": 500,
         "request_id": "abc-1",
     }
+    assert response.headers["Connection"] == "close"  # as the server will do after it
 
 
 @pytest.mark.parametrize("kind", KINDS)

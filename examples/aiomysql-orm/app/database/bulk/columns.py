@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, UniqueConstraint, inspect
+from sqlalchemy import Column, ColumnDefault, Index, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, inspect
 
 Target: TypeAlias = Table | type[Any]
 Names: TypeAlias = str | Sequence[str]
@@ -18,6 +18,28 @@ def columns_of(target: Target) -> tuple[Table, dict[str, Column[Any]]]:
     mapper = inspect(target)
     table = mapper.local_table
     return table, {a.key: a.columns[0] for a in mapper.column_attrs if a.columns[0].table is table}
+
+
+def made_by_class(target: Target) -> dict[Column[Any], ColumnDefault]:
+    """What a mapped class gives each new row: of which class of a hierarchy it is, and its first version."""
+    if isinstance(target, Table):
+        return {}
+    mapper, made = inspect(target), {}
+    if mapper.polymorphic_identity is not None and isinstance(mapper.polymorphic_on, Column):
+        made[mapper.polymorphic_on] = ColumnDefault(mapper.polymorphic_identity)
+    if mapper.version_id_col is not None and (first := mapper.version_id_generator):
+        made[mapper.version_id_col] = ColumnDefault(lambda: first(None))
+    return {column: default for column, default in made.items() if column.table is mapper.local_table}
+
+
+def version_of(target: Target) -> Column[Any] | None:
+    """The number in which a mapped class counts the changes of a row."""
+    if isinstance(target, Table):
+        return None
+    mapper = inspect(target)
+    column: Column[Any] | None = mapper.version_id_col
+    counts = column is not None and isinstance(column.type, Integer) and column.table is mapper.local_table
+    return column if counts and mapper.version_id_generator else None
 
 
 def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Column
 from sqlalchemy.engine import Dialect
 
-from app.database.bulk.columns import Target, chosen, columns_of
+from app.database.bulk.columns import Target, chosen, columns_of, made_by_class
 from app.database.errors import DatabaseError
 
 Row: TypeAlias = Mapping[str, Any]
@@ -21,11 +21,13 @@ class Encoder:
         self._names = tuple(row)
         given = chosen(target, self._names)
         of_rows = {*given}
-        others = [column for column in known.values() if column not in of_rows]
+        others: dict[Column[Any], Any] = {c: getattr(c, defaults) for c in known.values()}
+        if defaults == "default":
+            others |= made_by_class(target)
         self._makers = [
             (column, made)
-            for column in others
-            if (made := getattr(column, defaults)) is not None and _needed(column, made)
+            for column, made in others.items()
+            if made is not None and column not in of_rows and _needed(column, made)
         ]
         self.columns = (*given, *(column for column, _ in self._makers))
         for column in self.columns:

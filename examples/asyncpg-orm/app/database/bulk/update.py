@@ -3,12 +3,12 @@
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Table, literal_column, type_coerce
+from sqlalchemy import Column, Table, literal_column, type_coerce
 from sqlalchemy import update as update_of
 from sqlalchemy.types import NullType
 
 from app.database.backend import Session
-from app.database.bulk.columns import Columns, Names, Target, chosen
+from app.database.bulk.columns import Columns, Names, Target, chosen, version_of
 from app.database.bulk.rows import Batch, Rows, batches
 from app.database.bulk.staging import NUMBER
 from app.database.bulk.statements import fill, staged
@@ -24,11 +24,11 @@ class _Doubled(InvalidValue):
 async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Names) -> int:
     """Set the columns of each row where the columns of `key` are its; returns how many rows of the table matched.
 
-    `rows` as for bulk_insert; what is made at an update (`onupdate`) is added. Raises InvalidValue, with `row`, for a
+    `rows` as for bulk_insert; what is made at an update (`onupdate`, a class's `version_id_col`) is added. Raises InvalidValue, with `row`, for a
     key that is None or that the server takes for that of an earlier row, else the errors of an UPDATE; then none is
     updated.
     """
-    keys = chosen(target, key)
+    keys, version = chosen(target, key), version_of(target)
     async with all_or_nothing(session) as (unit, dialect):
         given = batches(dialect, target, rows, defaults="onupdate")
         if (first := await anext(given, None)) is None:
@@ -37,29 +37,31 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
         if not set(first.columns) - set(keys):
             raise ValueError("the rows have nothing to set beside their key")
         async with staged(unit, first, keys) as staging:
-            matched = await _apply(unit, first, staging, keys)
+            matched = await _apply(unit, first, staging, keys, version)
             async for batch in given:
-                matched += await _apply(unit, batch, staging, keys)
+                matched += await _apply(unit, batch, staging, keys, version)
     return matched
 
 
-async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns) -> int:
+async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns, version: Column[Any] | None) -> int:
     for number, value in zip(batch.numbers, batch.keys(keys), strict=True):
         if None in value:
             raise InvalidValue(f"Row {number} has no key", row=number)
     try:
-        return await apply(unit, batch, partial(_update, staging, keys))
+        return await apply(unit, batch, partial(_update, staging, keys, version))
     except _Doubled as error:
         raise InvalidValue(f"Row {error.row} has the key of an earlier row", row=error.row) from error
 
 
-async def _update(staging: Table, keys: Columns, unit: Unit, batch: Batch) -> int:
+async def _update(staging: Table, keys: Columns, version: Column[Any] | None, unit: Unit, batch: Batch) -> int:
     number, given = staging.c[NUMBER], [staging.c[key.name] for key in keys]
     try:
         await fill(unit, batch, staging)
     except UniqueViolation as error:
         raise _Doubled(row=error.row) from error
     values: dict[Any, Any] = {c: staging.c[c.name] for c in batch.columns if c not in set(keys)}
+    if version is not None and version not in set(batch.columns):
+        values[version] = version + 1
     joined = [one == type_coerce(key, NullType()) for one, key in zip(given, keys, strict=True)]
     span: Any = [literal_column(str(batch.numbers[end])) for end in (0, -1)]
     statement = update_of(batch.table).values(values).where(*joined, number.between(*span))
