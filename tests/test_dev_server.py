@@ -487,6 +487,7 @@ def make_dev(service: Service, *arguments: str, stop: signal.Signals, **variable
             printed = process.communicate(timeout=LIMIT)[0]
             print(printed)
     assert process.returncode == 0
+    assert not listens(f"http://127.0.0.1:{port}")
     assert f"Service:  http://127.0.0.1:{port}\n" in printed
     assert "Traceback" not in printed
 
@@ -503,7 +504,7 @@ def test_make_dev_uses_the_database_that_the_environment_names(
     server = mariadb.url(mariadb.own())
     url = f"{server.rpartition('/')[0]}/mine"
     variables = {"DATABASE_URL": url, "MYSQLD": "/no/private/server"}
-    with make_dev(service("aiomysql"), "--no-reload", stop=signal.SIGTERM, **variables) as address:
+    with make_dev(service("aiomysql"), "--no-reload", stop=signal.SIGHUP, **variables) as address:
         assert httpx.get(f"{address}/developers", timeout=LIMIT, trust_env=False).status_code == 200
     assert mariadb.ask(server, "SELECT COUNT(*) FROM mine.developers") == "0"
 
@@ -610,7 +611,7 @@ def test_the_commands_of_development_find_the_database_of_make_dev_whether_it_ru
 
 def test_a_service_without_a_seed_says_how_to_write_one(developed: Service) -> None:
     (developed.path / "dev" / "seed.py").write_text("")
-    with make_dev(developed, stop=signal.SIGINT):
+    with make_dev(developed, stop=signal.SIGTERM):
         code, _, sentence = said(developed, "make", "--silent", "seed")
     assert code == 2
     assert sentence.splitlines()[1:] == [

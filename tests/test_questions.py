@@ -1,6 +1,7 @@
 """The questions are an API: their names, order, types, values, ranges and defaults are those of the contract."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -183,12 +184,14 @@ def test_every_answer_is_recorded_so_that_an_update_keeps_it(service: Path) -> N
     assert {name for name in recorded if not name.startswith("_")} == set(CONTRACT)
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_the_message_after_copy_says_how_to_go_on(versioned: Path, tmp_path: Path, relative: bool) -> None:
+@pytest.mark.parametrize("named_by", ["its path", "a relative path", "the path of an archive"])
+def test_the_message_after_copy_says_how_to_go_on(versioned: Path, tmp_path: Path, named_by: str) -> None:
     (tmp_path / "template").symlink_to(versioned)
-    source = "template" if relative else str(versioned)
+    shutil.copytree(versioned, tmp_path / "archive", ignore=shutil.ignore_patterns(".git"))
+    source = {"a relative path": "template", "its path": str(versioned)}.get(named_by, str(tmp_path / "archive"))
     done = copier("copy", "--defaults", "--data", "project_name=orders-api", source, "orders-api", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for command in ("cd orders-api", "git init", "uv sync", "uv run pytest", "make dev"):
         assert command in done.stderr
-    assert ("cannot be updated" in done.stderr) == relative
+    assert ("cannot be updated yet" in done.stderr) == (named_by == "a relative path")
+    assert ("git could not read the template" in done.stderr) == (named_by == "the path of an archive")

@@ -33,6 +33,8 @@ def main() -> None:
         signal.signal(number, lambda *_: None)  # who ends all processes ends the owner too
     try:
         launch(binary, folder, binaries.SHUT_DOWN if kept else binaries.ABANDON)
+    except PermissionError as error:  # it was begun as root
+        answer(error=f"{error.filename} is another user's: delete the folder {folder}, or give it to this one.")
     except (StartFailed, OSError) as error:
         answer(error=str(error))
     except OwnerEnded:

@@ -99,7 +99,7 @@ def test_a_conflict_is_found_solved_and_given_up_as_the_page_says(later: Path, t
     git(service, "reset", "--quiet", "--hard", "HEAD~1")
     update(service, ref=LATER)
     assert conflicts(service) != []
-    run(in_text("git reset"), service)
+    run(in_text("git restore"), service)
     assert git(service, "status", "--porcelain") == ""
     assert main.read_text().endswith("# Ours.\n")
 

@@ -24,12 +24,14 @@ from dev.server import PROJECT, ServerError
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description="Serve on a private, migrated database.")
-    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "8000"), help="of the service (PORT, 8000)")
+    port = os.environ.get("PORT") or "8000"
+    parser.add_argument("--port", type=int, default=port, help="of the service (PORT, 8000)")
     parser.add_argument("--no-reload", action="store_true", help="do not watch app/ for changes")
     parser.add_argument("--server-only", action="store_true", help="print the URL of a new database server, and wait")
     parser.add_argument("module", nargs=argparse.REMAINDER, help="run this, with its arguments, instead of the service")
     arguments = parser.parse_args()
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore SIGINT
+    # A shell lets what it starts in the background ignore SIGINT, and a terminal that is closed sends SIGHUP.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
         if arguments.module:

@@ -137,6 +137,8 @@ def _read(kind: type[Read], prefix: str, **values: Any) -> Read:
         raise InvalidSettings("; ".join(_sentence(prefix, problem) for problem in error.errors())) from None
     except SettingsError as error:  # of a source: a list or a dictionary that is no JSON
         raise InvalidSettings(str(error)) from None
+    except (OSError, UnicodeError) as error:  # the message has no value: where it stands, or why it cannot be opened
+        raise InvalidSettings(f".env cannot be read as UTF-8 text: {error}") from None
 
 
 def _sentence(prefix: str, problem: ErrorDetails) -> str:

@@ -22,6 +22,7 @@ from app.lifespan import CannotStart
 from app.main import create_app
 from app.settings import DatabaseSettings, Settings, load_database_settings, load_settings
 from dev import development
+from tests.pages import page
 from tests.processes import Process, port_of, prepare
 from tests.statements import value
 from tests.template.test_extensions import NAMES
@@ -30,8 +31,7 @@ from tests.template.test_start import connected, uvicorn
 
 prepare()
 
-PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-SECTIONS = dict(re.findall(r"^## `(\w+)`$(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+SECTIONS = dict(re.findall(r"^## `(\w+)`$(.*?)(?=^## |\Z)", page("extending.md"), re.MULTILINE | re.DOTALL))
 SERVICE = """
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse

@@ -2,17 +2,15 @@
 
 import inspect
 import re
-from pathlib import Path
 
 from app import database
 from app.database import DatabaseError
-
-PAGE = Path(__file__).parents[2] / "docs" / "database.md"
+from tests.pages import page
 
 
 def statuses() -> dict[str, int]:
     """By the table of the page: a row may be about several errors."""
-    rows = re.findall(r"^\| (`[^|]*`) \| (\d{3}) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| (`[^|]*`) \| (\d{3}) \|", page("database.md"), re.MULTILINE)
     return {name: int(status) for names, status in rows for name in re.findall(r"`(\w+)`", names)}
 
 

@@ -128,6 +128,14 @@ def test_dotenv_is_read_and_the_environment_of_the_process_wins(
     assert (database.target.user, database.pool_size, database.max_overflow) == ("ada", 33, 32)
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("content", [f"DATABASE_URL={URL}\n".encode("utf-16"), b"DATABASE_URL=\xff\n"])
+def test_a_dotenv_that_cannot_be_read_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(InvalidSettings, match=r"^\.env cannot be read as UTF-8 text: .+$"):
+        load_settings()
+
+
 def test_what_prepares_the_tests_does_not_read_dotenv(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DATABASE_POOL_SIZE=hostile\nDATABASE_CONNECT_TIMEOUT=hostile\n")
     asyncio.run(databases.create(settings.database.url.get_secret_value()))  # it is there: nothing happens

@@ -1,7 +1,6 @@
 """The options of URLs, also those of providers and other drivers: each is taken, or refused by name."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -9,9 +8,10 @@ from app.database import driver, provider_options
 from app.url import parse_url
 from app.url_options import INSTEAD, NAMES
 from tests import facts
+from tests.pages import page
 
 URL = f"{driver.SCHEMES[0]}://ada:secret@hidden/hidden"
-PAGE = (Path(__file__).parents[2] / "docs" / "connecting.md").read_text("utf-8")
+PAGE = page("connecting.md")
 
 
 @pytest.mark.parametrize("provider", facts.PROVIDERS)
