@@ -83,8 +83,8 @@ async def _left(socket: WebSocket, error: Exception) -> None:
 
 
 async def unhandled(request: Request, error: Exception) -> Response:
-    # Starlette raises it again afterwards: so the server logs the traceback, and closes the connection. Who does not know
-    # would send the next request into it.
+    # Starlette raises it again afterwards: so the server logs the traceback, and closes the connection. Who is not
+    # told sends the next request into it.
     closes = {"Connection": "close"} if request.scope.get("http_version") in ("1.0", "1.1") else {}
     return problem(500, headers=closes)
 

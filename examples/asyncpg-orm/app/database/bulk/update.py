@@ -24,9 +24,9 @@ class _Doubled(InvalidValue):
 async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Names) -> int:
     """Set the columns of each row where the columns of `key` are its; returns how many rows of the table matched.
 
-    `rows` as for bulk_insert; what is made at an update (`onupdate`, a class's `version_id_col`) is added. Raises InvalidValue, with `row`, for a
-    key that is None or that the server takes for that of an earlier row, else the errors of an UPDATE; then none is
-    updated.
+    `rows` as for bulk_insert; what is made at an update (`onupdate`, a number in `version_id_col`) is added. Raises
+    InvalidValue, with `row`, for a key that is None or that the server takes for that of an earlier row, else the
+    errors of an UPDATE; then none is updated.
     """
     keys, version = chosen(target, key), version_of(target)
     async with all_or_nothing(session) as (unit, dialect):
