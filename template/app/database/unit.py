@@ -133,14 +133,18 @@ class Unit(Forsaken):
             self._task.remove_done_callback(self._forsake)
             if self.transaction:
                 self.transaction.end()
-            self.session._close()
-            self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
-            if seat.transaction is self:
-                seat.transaction = None
-            seat.units -= 1
-            if not seat.units:
-                self._seats.pop(self._task, None)
-            if seat.transaction is None and seat.sending is None:
-                if not self._limit.expired():  # what was committed is, however long the connection takes to close
-                    self._limit.reschedule(None)
-                await seat.leave()
+            try:
+                self.session._close()  # which may call a team's listeners
+            finally:
+                self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
+                await self._leave(seat)
+
+    async def _leave(self, seat: Seat) -> None:
+        seat.transaction = None if seat.transaction is self else seat.transaction
+        seat.units -= 1
+        if not seat.units:
+            self._seats.pop(self._task, None)
+        if seat.transaction is None and seat.sending is None:
+            if not self._limit.expired():  # what was committed is, however long the connection takes to close
+                self._limit.reschedule(None)
+            await seat.leave()

@@ -4,7 +4,7 @@ on every event loop, since they differ in what a transport does then.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -32,15 +32,11 @@ OPERATIONS: dict[str, Callable[[driver.RawConnection], Awaitable[Any]]] = {
 ENDS = {"close": driver.close, "retire": driver.retire}
 
 
-def on(loop: str, work: Awaitable[None]) -> None:
+def on(loop: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run the work on this kind of loop, as uvicorn does on uvloop."""
     factory = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
-
-    async def whole() -> None:
-        await work
-
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(whole())
+        runner.run(work())
 
 
 def raw_of(session: Session) -> driver.RawConnection:
@@ -81,7 +77,7 @@ def test_what_meets_a_reset_connection_finds_a_lost_server(
                 assert isinstance(translate(caught.value, writing=True), ServerGone), repr(caught.value)
             driver.terminate(raw)
 
-    on(loop, work())
+    on(loop, work)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -126,7 +122,7 @@ def test_a_unit_whose_connection_was_reset_is_unavailable_and_the_next_one_works
             await database.close()
 
     with caplog.at_level(logging.ERROR):
-        on(loop, work())
+        on(loop, work)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -149,4 +145,4 @@ def test_an_error_that_came_before_the_reset_is_the_one_that_is_seen(loop: str, 
                     await value(session, select(1))
             await database.close()
 
-    on(loop, work())
+    on(loop, work)

@@ -186,3 +186,24 @@ async def test_who_listens_to_a_session_hears_how_its_unit_ended(
             if error:
                 raise error
     assert heard == events
+
+
+@pytest.mark.usefixtures("entities")
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("name", ["before_commit", "after_commit", "after_soft_rollback", "after_transaction_end"])
+async def test_a_listener_that_fails_keeps_no_connection(name: str, fails: bool, probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError
+
+    with suppress(ArithmeticError, LookupError):
+        async with database.transaction() as session:
+            event.listen(session.sync_session, name, fail)
+            session.add(Entity(name="one"))
+            await session.flush()
+            if fails:
+                raise LookupError
+    assert database.status().in_use == 0
+    async with database.read() as session:  # the only place is free, and the task may begin another unit
+        assert await session.fetch_val(select(func.count()).select_from(Entity)) in (0, 1)
