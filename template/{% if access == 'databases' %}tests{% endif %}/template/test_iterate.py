@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from app.database import Database, Session, SessionClosed, StatementRefused, metrics
-from tests.probes import numbered, probe, probes
+from tests.probes import probe, probes
 
 MakeDatabase = Callable[..., Database]
 
@@ -82,16 +82,3 @@ async def test_a_name_without_a_column_is_refused_for_many_values_too(probe_data
         await session.execute_many(insert(probes).execution_options(of_ours=1), [probe(id) for id in (3, 4)])
         await session.execute_many(insert(probes), [])
         assert await session.fetch_val(select(func.count()).select_from(probes)) == 4
-
-
-async def test_execute_returns_the_key_that_the_server_tells_also_for_an_insert_by_text(
-    probe_database: MakeDatabase,
-) -> None:
-    by_text = "INSERT INTO numbered (code) VALUES (:code)"
-    async with probe_database().transaction() as session:
-        first = await session.execute(insert(numbered).values(code="a"))
-        second = await session.execute(by_text, {"code": "b"})
-        told = (await session._run(by_text, {"code": "c"})).context.cursor.ran.lastrowid
-        assert second == (first + 1 if told else None)
-        assert await session.execute("UPDATE numbered SET value = 1") is None
-        assert await session.execute(update(numbered).values(value=2)) is None

@@ -30,12 +30,12 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
         self._savepoints, self._number = Savepoints(unit), 0
 
     async def execute(self, query: Query, values: Values = None) -> Any:
-        """For an INSERT: the key that the server made. For the number of rows of another statement: `affected`."""
+        """For an INSERT of Core: the key that the server made. For the number of rows of another: `affected`."""
         result = await self._run(query, values)
         context: Any = result.context
         if context.isinsert and not context._is_explicit_returning:  # the RETURNING is SQLAlchemy's, if there is one
             return _inserted_key(result)
-        return result.scalar() if result.returns_rows else context.cursor.ran.lastrowid or None
+        return result.scalar() if result.returns_rows else None
 
     async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
         """The statement for each of the values, as one."""
