@@ -17,6 +17,7 @@ import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from dev import binaries
 from dev.process import OwnerEnded, StartFailed, last_words, running, wait
@@ -33,8 +34,6 @@ def main() -> None:
         signal.signal(number, lambda *_: None)  # who ends all processes ends the owner too
     try:
         launch(binary, folder, binaries.SHUT_DOWN if kept else binaries.ABANDON)
-    except PermissionError as error:  # it was begun as root
-        answer(error=f"{error.filename} is another user's: delete the folder {folder}, or give it to this one.")
     except (StartFailed, OSError) as error:
         answer(error=str(error))
     except OwnerEnded:
@@ -49,7 +48,7 @@ def launch(binary: Path, folder: Path, how_to_stop: signal.Signals) -> None:
     """Run the server on the data of `folder` until the owner ends. Raises OwnerEnded, StartFailed, OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
-    with (folder / "lock").open("w") as lock:  # released with this process, which outlives its server
+    with lock_of(folder) as lock:  # released with this process, which outlives its server
         take(lock.fileno(), folder)
         version, home = binaries.version(binary), binaries.home(folder)
         binary = binaries.usable(binary, home)
@@ -108,6 +107,14 @@ def initialize(binary: Path, version: str, home: Path, new: Path, log: Path) -> 
     (new / "made-by").write_text(version)
     for name in binaries.OF_ONE_SERVER:
         (new / name).unlink(missing_ok=True)
+
+
+def lock_of(folder: Path) -> TextIO:
+    try:
+        return (folder / "lock").open("w")
+    except PermissionError as error:  # it was begun as root
+        sentence = f"{error.filename} is another user's: delete the folder {folder}, or give it to this one."
+        raise StartFailed(sentence) from None
 
 
 def take(lock: int, folder: Path) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Uuid,
 )
+from sqlalchemy.orm import registry
 
 from app.database import UtcDateTime
 
@@ -51,6 +52,13 @@ probes = Table(
     Column("made", Integer, default=lambda: 7, onupdate=8),
     CheckConstraint("value < 1000000", name="value"),
 )
+
+
+class Probe:
+    """A mapped class, one attribute of which has another name than its column."""
+
+
+registry().map_imperatively(Probe, probes, properties={"number": probes.c.value})
 
 numbered = Table(
     "numbered",

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, TypeDecorator, func, insert, select, text
-from sqlalchemy.orm import registry
 
 from app.database import (
     CheckViolation,
@@ -30,7 +29,7 @@ from app.database.bulk import rows as bulk_rows
 from app.database.bulk.rows import batches
 from app.database.dbapi import URL
 from tests import facts
-from tests.probes import RICH, numbered, probe, probes
+from tests.probes import RICH, Probe, numbered, probe, probes
 from tests.statements import rows, run, value
 
 MakeDatabase = Callable[..., Database]
@@ -41,13 +40,6 @@ BATCH = 60
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk_rows, "BATCH", BATCH)
-
-
-class Probe:
-    """A mapped class, one attribute of which has another name than its column."""
-
-
-registry().map_imperatively(Probe, probes, properties={"number": probes.c.value})
 
 
 async def count(database: Database) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
-from sqlalchemy.orm import registry
 
 from app.database import (
     Database,
@@ -21,7 +20,7 @@ from app.database import (
     running,
 )
 from app.database.statements import described, kind_of, refuse_write
-from tests.probes import probe, probes
+from tests.probes import Probe, probe, probes
 from tests.statements import run, savepoint, value
 from tests.template import texts
 
@@ -208,13 +207,6 @@ async def test_savepoints_of_several_tasks_may_stand_one_in_another_and_not_over
         async with one.transaction() as session:
             await asyncio.gather(inside(session, 30), inside(session, 40, fails=True), return_exceptions=True)
     assert await stored(one) == 7 + 2
-
-
-class Probe:
-    pass
-
-
-registry().map_imperatively(Probe, probes, properties={"number": probes.c.value})
 
 
 async def test_a_row_has_its_values_by_name_by_column_and_by_attribute(one: Database) -> None:

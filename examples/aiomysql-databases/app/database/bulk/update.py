@@ -1,5 +1,6 @@
 """UPDATE of many rows to values of their own: they are put into a temporary table, and a statement joins it."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
     InvalidValue, with `row`, for a key that is None or that the server takes for that of an earlier row, else the
     errors of an UPDATE; then none is updated.
     """
-    keys, version = chosen(target, key), version_of(target)
+    keys = chosen(target, key)
     async with all_or_nothing(session) as (unit, dialect):
         given = batches(dialect, target, rows, defaults="onupdate")
         if (first := await anext(given, None)) is None:
@@ -37,18 +38,19 @@ async def bulk_update(session: Session, target: Target, rows: Rows, *, key: Name
         if not set(first.columns) - set(keys):
             raise ValueError("the rows have nothing to set beside their key")
         async with staged(unit, first, keys) as staging:
-            matched = await _apply(unit, first, staging, keys, version)
+            update = partial(_update, staging, keys, version_of(target))
+            matched = await _apply(unit, first, keys, update)
             async for batch in given:
-                matched += await _apply(unit, batch, staging, keys, version)
+                matched += await _apply(unit, batch, keys, update)
     return matched
 
 
-async def _apply(unit: Unit, batch: Batch, staging: Table, keys: Columns, version: Column[Any] | None) -> int:
+async def _apply(unit: Unit, batch: Batch, keys: Columns, update: Callable[[Unit, Batch], Awaitable[int]]) -> int:
     for number, value in zip(batch.numbers, batch.keys(keys), strict=True):
         if None in value:
             raise InvalidValue(f"Row {number} has no key", row=number)
     try:
-        return await apply(unit, batch, partial(_update, staging, keys, version))
+        return await apply(unit, batch, update)
     except _Doubled as error:
         raise InvalidValue(f"Row {error.row} has the key of an earlier row", row=error.row) from error
 
