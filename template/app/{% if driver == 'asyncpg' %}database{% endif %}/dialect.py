@@ -53,13 +53,24 @@ STAYING = re.compile(
     |^(?:RESET|LISTEN|UNLISTEN|PREPARE|DEALLOCATE|DISCARD|LOAD|CALL|DO)\b|^DECLARE\b.*\bWITH\ HOLD\b
     |^(?:EXPLAIN\ .*)?\bCREATE\ (?:OR\ REPLACE\ )?(?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!.*\bON\ COMMIT\ DROP\b)
     |(?<!\bINSERT\ )(?<!\bMERGE\ )\bINTO\ (?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!FROM\b)|\bPG_TEMP\ ?\.
-    |\b(?:SETSEED|DBLINK_CONNECT|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(
+    |\b(?:SETSEED|SET_LIMIT|DBLINK_CONNECT|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(|\bUPDATE\ .*\bPG_SETTINGS\b
     |\bSET_CONFIG\ ?\((?!(?:[^()]|\([^()]*\))*,\ ?TRUE\ ?\))""",
     re.VERBOSE,
 )
 # What stays or not by the value of a parameter: true is for the transaction alone.
 LOCAL_BY = re.compile(r"\bSET_CONFIG ?\((?:[^()]|\([^()]*\))*, ?\$(\d+)(?:::BOOLEAN)? ?\)")
+# Those that the service's database has of its own. What the server and its extensions bring is written in C, mostly.
+FUNCTIONS = """
+    SELECT proname, CASE prosrc WHEN '' THEN pg_get_functiondef(pg_proc.oid) ELSE prosrc END
+    FROM pg_proc JOIN pg_language ON pg_language.oid = prolang JOIN pg_namespace ON pg_namespace.oid = pronamespace
+    WHERE lanname NOT IN ('internal', 'c') AND nspname NOT IN ('pg_catalog', 'information_schema')
+"""
 KEEPING = ", and SET LOCAL, set_config(..., true) or pg_advisory_xact_lock() there"
+
+
+def without_own_variables(code: str) -> str:
+    """The code of a function without what it assigns to variables of its own, which looks like nothing else here."""
+    return code
 
 
 def sorts_otherwise(type: Any) -> bool:

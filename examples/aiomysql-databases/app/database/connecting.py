@@ -62,7 +62,9 @@ async def _set_up(connection: RawConnection, options: Options, read_only: bool) 
     """What holds for a connection's whole life, as one text and for both servers: each reads its own comments."""
     limits = ""
     if limit := options.statement_timeout:
-        seconds = max(1, round(limit))  # the default is a year for metadata, 50 s for rows
+        # The default is a year for metadata, 50 s for rows. Before the statement's own limit, else chance decides which
+        # error it is; InnoDB looks once a second.
+        seconds = max(1, round(limit) - 2)
         limits = f""", innodb_lock_wait_timeout = {seconds}, lock_wait_timeout = {seconds}
             /*!80000 , max_execution_time = {max(1, round(limit * 1000))} */ /*M! , max_statement_time = {limit} */"""
     text = f"""SET NAMES utf8mb4;

@@ -29,6 +29,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
 
     max_packet: float = math.inf
     has_zero_dates = False
+    leaving_state: frozenset[str] = frozenset()  # stored functions: app/database/functions.py
     finish_stream: Callable[[bool], Awaitable[None]] | None = None  # of the one that is being read
 
     def __init__(self, **options: Any) -> None:

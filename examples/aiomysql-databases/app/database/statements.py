@@ -15,6 +15,7 @@ from app.database import dialect
 from app.database.errors import ReadOnlySession, StatementRefused
 
 _WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a column
+_CALLED = re.compile(r"([\w$]+) ?\(")
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 _WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
 _FUNCTIONS = ("INSERT(", "REPLACE(")
@@ -51,7 +52,7 @@ def _remembered(decide: Callable[[str], T]) -> Callable[[str], T]:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a statement does: `reads` and nothing else, is `refused` unless it is this package's, `stays` with the
-    session, which savepoint it goes back to.
+    session, which savepoint it goes back to; and which functions it `calls`, in capitals.
     """
 
     reads: bool
@@ -59,6 +60,7 @@ class Kind:
     stays: bool
     returns_to_savepoint: bool
     local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
+    calls: frozenset[str]
 
 
 @_remembered
@@ -73,12 +75,25 @@ def kind_of(statement: str) -> Kind:
     returns = first == "ROLLBACK" and "TO" in words[1:3]
     if (first in _UNIT and not returns) or words[:2] == ["PREPARE", "TRANSACTION"]:
         raise StatementRefused(f"{first}: the unit of work begins and ends its transaction itself")
-    named = _code_of(statement, _names_alone).lstrip("( ")
-    stays = dialect.STAYING.search(dialect.LOCAL_BY.sub("", named)) is not None
+    named = code_with_names(statement)
     refused = dialect.REFUSED.match(named) is not None
-    return Kind(
-        _reads(first, words), refused, stays, returns, tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(named))
-    )
+    local_by = tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(named))
+    return Kind(_reads(first, words), refused, stays(named), returns, local_by, calls(named))
+
+
+def code_with_names(statement: str) -> str:
+    """In capitals, without comments and strings; a function is the same by its name in quotes."""
+    return _code_of(statement, _names_alone).lstrip("( ")
+
+
+def stays(code: str) -> bool:
+    """Whether what it does is there when the transaction is over."""
+    return dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
+
+
+def calls(code: str) -> frozenset[str]:
+    """The names before a bracket, some of which are words of SQL."""
+    return frozenset(_CALLED.findall(code))
 
 
 def _code_of(statement: str, instead: Callable[[re.Match[str]], str]) -> str:
@@ -91,7 +106,6 @@ def _without_words(found: re.Match[str]) -> str:
 
 
 def _names_alone(found: re.Match[str]) -> str:
-    """A function is the same by its name in quotes."""
     is_name = found[0][0] == dialect.QUOTE and found[0][1:-1].isidentifier()
     return found[0][1:-1] if is_name else _without_words(found)
 

@@ -18,6 +18,7 @@ from app.database import (
     Database,
     DatabaseError,
     InvalidValue,
+    LockTimeout,
     ReadOnlyServer,
     SerializationFailure,
     ServerGone,
@@ -73,6 +74,28 @@ async def test_a_row_that_changed_after_the_snapshot_ends_the_unit(
                 await run(session, insert(probes).values(probe(3)))
     async with database.read() as session:
         assert await rows(session, select(probes.c.id, probes.c.value)) == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    "lock",
+    ["SELECT id FROM probes WHERE id = 1 FOR UPDATE", "LOCK TABLES probes WRITE"],
+    ids=["of a row", "of a table"],
+)
+@pytest.mark.parametrize(
+    "statement", [select(probes).with_for_update(), update(probes).values(value=1)], ids=["SELECT", "UPDATE"]
+)
+async def test_a_lock_is_waited_for_less_long_than_a_statement_may_take(
+    probe_database: MakeDatabase, server: driver.RawConnection, lock: str, statement: sa.ClauseElement
+) -> None:
+    database = probe_database(statement_timeout=3)
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1)))
+    await driver.begin(server, "READ COMMITTED")
+    await driver.scalar(server, lock)
+    with pytest.raises(LockTimeout):
+        async with database.transaction() as session:
+            await run(session, statement)
+    await driver.rollback(server)
 
 
 Error = pymysql.err.OperationalError

@@ -6,6 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.sql import ClauseElement
 
 _ISOLATION = "SELECT /*!80000 @@transaction_isolation */ /*M! @@tx_isolation */"
+_LOCK = "CONCAT('made', DATABASE())"  # locks are the server's, which other processes of the tests use, too
+_IS_FREE = f"SELECT IS_FREE_LOCK({_LOCK})"
 
 READING = [
     "SELECT 1",
@@ -222,9 +224,9 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "a variable by INTO": (["SELECT 1 INTO @made"], "SELECT @made"),
     "a variable by DO": (["DO @made := 1"], "SELECT @made"),
     "USE": (["USE mysql"], "SELECT DATABASE()"),
-    "GET_LOCK by text": (["SELECT GET_LOCK('made', 0)"], "SELECT IS_FREE_LOCK('made')"),
-    "GET_LOCK in quotes": (["SELECT `GET_LOCK`('made', 0)"], "SELECT IS_FREE_LOCK('made')"),
-    "GET_LOCK by func": ([select(func.get_lock("made", 0))], "SELECT IS_FREE_LOCK('made')"),
+    "GET_LOCK by text": ([f"SELECT GET_LOCK({_LOCK}, 0)"], _IS_FREE),
+    "GET_LOCK in quotes": ([f"SELECT `GET_LOCK`({_LOCK}, 0)"], _IS_FREE),
+    "GET_LOCK by func": ([select(func.get_lock(func.concat("made", func.database()), 0))], _IS_FREE),
     "CREATE TEMPORARY TABLE": (["CREATE TEMPORARY TABLE made (x int)"], "SELECT COUNT(*) FROM made"),
     "PREPARE": (["PREPARE made FROM 'SELECT 1'"], "EXECUTE made"),
     "LAST_INSERT_ID": (["SELECT LAST_INSERT_ID(4711)"], "SELECT LAST_INSERT_ID()"),
@@ -235,6 +237,59 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
 
 # What goes with the transaction.
 LOCAL: list[str | ClauseElement] = ["SELECT @made", "/*M! SET STATEMENT max_statement_time = 1 FOR */ SELECT 1"]
+
+_MADE = "SELECT @made"
+
+
+def _function(body: str, name: str = "made") -> str:
+    return f"CREATE FUNCTION {name}() RETURNS INT NOT DETERMINISTIC READS SQL DATA BEGIN {body}; RETURN 1; END"
+
+
+def drops_of(functions: list[str]) -> list[str]:
+    """In the order in which none is needed any more."""
+    return [f"DROP FUNCTION IF EXISTS {each.split('(')[0].split()[2]}" for each in reversed(functions)]
+
+
+# For test_stored_functions.py: functions of which `made` changes the session, and how to see that.
+FUNCTIONS_LEAVING: dict[str, tuple[list[str], str]] = {
+    "a variable by SET": ([_function("SET @made = 1")], _MADE),
+    "a variable behind one of its own": ([_function("DECLARE own INT; SET own = 1; SET @made = own")], _MADE),
+    "a variable by INTO": ([_function("SELECT 1 INTO @made")], _MADE),
+    "a variable beside one of its own": ([_function("DECLARE own INT; SET own = 1, @made = 2")], _MADE),
+    "SET SESSION": ([_function("SET SESSION time_zone = '+05:00'")], "SELECT @@time_zone"),
+    "SET without a word": ([_function("SET time_zone = '+05:00'")], "SELECT @@time_zone"),
+    "SET in an IF": ([_function("IF TRUE THEN SET @made = 1; END IF")], _MADE),
+    "SET behind a comment": ([_function("/* it's */ # not\n SET @made = 1")], _MADE),
+    "a lock": ([_function(f"DO GET_LOCK({_LOCK}, 0)")], _IS_FREE),
+    "a lock in one of its own": (
+        [_function(f"DECLARE own INT; SET own = GET_LOCK({_LOCK}, 0)")],
+        _IS_FREE,
+    ),
+    "by RETURN alone": (
+        [f"CREATE FUNCTION made() RETURNS INT NOT DETERMINISTIC NO SQL RETURN GET_LOCK({_LOCK}, 0)"],
+        _IS_FREE,
+    ),
+    "by another function": (
+        [
+            _function("SET @made = 1", name="`madeInside`"),
+            _function("DECLARE own INT; SET own = `madeInside`()"),
+        ],
+        _MADE,
+    ),
+}
+FUNCTIONS_LEAVING_NOTHING: dict[str, list[str]] = {
+    "variables of its own": [_function("DECLARE a, b INT DEFAULT 1; SET a = 2, b := 3; SET a := b + @made")],
+    "a parameter": [
+        "CREATE FUNCTION made_of(t TEXT) RETURNS INT DETERMINISTIC BEGIN SET t = TRIM(t); RETURN LENGTH(t); END",
+        _function("DECLARE own INT; SET own = made_of(' a ')"),
+    ],
+    "rows": [_function("UPDATE probes SET value = 1; DELETE FROM probes")],
+    "words": [_function("DECLARE own TEXT; SET own = 'SET @made = 1' -- SET @made = 1\n")],
+    "by another function": [
+        _function("DECLARE own INT; SET own = 1", name="made_inside"),
+        _function("DECLARE own INT; SET own = made_inside()"),
+    ],
+}
 
 # For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
 ENDING: dict[str, tuple[str | None, str, str | None]] = {

@@ -47,8 +47,6 @@ class Running:
         elif kind.refused and not own:
             raise errors.StatementRefused(dialect.REFUSED_BECAUSE)
         stays = not own and (kind.stays or any(arguments[n] is not True for n in kind.local_by))
-        if stays and self._options.external_pooler:
-            raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")
         ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, stays))
         if (fetch := ran.more) is not None:
             ran.more = lambda size: self._alone(lambda unit: unit._careful(fetch(size)))
@@ -95,10 +93,14 @@ class Running:
     async def _send(
         kind: Kind, statement: str, arguments: Sequence[Any], send: Send, stays: bool, unit: "Running"
     ) -> Ran:
-        transaction = unit.transaction
+        transaction, pooled = unit.transaction, unit._options.external_pooler
         if transaction and not transaction.takes(kind):
             return Ran((), None, -1)
-        connection = await unit._connected()
+        if not (stays and pooled):
+            connection = await unit._connected()
+            stays = stays or not connection.raw.leaving_state.isdisjoint(kind.calls)
+        if stays and pooled:
+            raise errors.StatementRefused("Behind a pooler a session keeps nothing beyond its transaction")
         connection.keeps_state |= stays
         started = monotonic()
         try:

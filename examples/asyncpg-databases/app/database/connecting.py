@@ -25,6 +25,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no 
 
     limits = ""  # of a transaction, where the session cannot have them
     pooled = False  # by a pooler in transaction mode
+    leaving_state: frozenset[str] = frozenset()  # stored functions: app/database/functions.py
     is_elsewhere = False  # by its search path, to the end of the transaction: app/database/plans.py
     mark: ClassVar[str] = ""  # behind the texts that a pooler has plans of: app/database/pooler.py
 

@@ -23,6 +23,7 @@ from sqlalchemy.util import LRUCache, greenlet_spawn
 from app.database import driver
 from app.database.dbapi import URL, NewConnection, UnitConnection
 from app.database.errors import StatementRefused
+from app.database.functions import leaving_state
 from app.database.unit import Unit
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -55,6 +56,7 @@ class Engine:
         """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
         await self._know_server(raw)
         await driver.prepare(raw, self.dialect)
+        raw.leaving_state = await leaving_state(raw)
 
     async def _know_server(self, raw: driver.RawConnection) -> None:
         if not self._knows_server:

@@ -5,7 +5,8 @@ the table of tests/probes.py.
 from sqlalchemy import func, select, true
 from sqlalchemy.sql import ClauseElement
 
-_LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711"
+_LOCKS = """SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND objid = 4711 AND datname = current_database()"""
 
 READING = [
     "SELECT 1",
@@ -180,6 +181,9 @@ STAYING = [
     "SELECT pg_catalog.pg_try_advisory_lock_shared(1)",
     'SELECT "pg_advisory_lock"(1)',
     "SELECT setseed(0.5)",
+    "SELECT set_limit(0.5)",
+    "UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'",
+    'WITH a AS (SELECT 1) UPDATE ONLY "pg_catalog"."pg_settings" SET setting = 1',
     """SELECT "set_config"('a.b', 'c', false)""",
     """SELECT pg_catalog."set_config"('a.b', 'c', 't')""",
     "SELECT set_config('a.b', 'c', false)",
@@ -205,6 +209,7 @@ NOT_STAYING = [
     "INSERT INTO temp VALUES (1)",
     "WITH a AS (SELECT 1) INSERT INTO temp SELECT 1",
     "UPDATE settings SET reset = 1",
+    "UPDATE my_pg_settings SET reset = 1",
     "SELECT 'SET ROLE a', 'pg_advisory_lock(1)' -- setseed(1)",
 ]
 
@@ -239,6 +244,10 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
         "SELECT to_regclass('made') IS NULL",
     ),
     "pg_advisory_lock by func": ([select(func.pg_try_advisory_lock_shared(4711))], _LOCKS),
+    "pg_settings": (
+        ["UPDATE pg_settings SET setting = '12345' WHERE name = 'statement_timeout'"],
+        "SHOW statement_timeout",
+    ),
     "LISTEN": (["LISTEN made"], "SELECT count(*) FROM pg_listening_channels()"),
     "PREPARE": (["PREPARE made AS SELECT 1"], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'made'"),
     "WITH HOLD": (
@@ -262,6 +271,57 @@ LOCAL: list[str | ClauseElement] = [
     "CREATE TEMP TABLE made (x int) ON COMMIT DROP",
     "SELECT pg_advisory_xact_lock(4711)",
 ]
+
+_MADE = "SELECT current_setting('app.made', true)"
+
+
+def _function(body: str, name: str = "made", language: str = "plpgsql") -> str:
+    body = f"BEGIN {body}; RETURN 1; END" if language == "plpgsql" else body
+    return f"CREATE FUNCTION {name}() RETURNS int LANGUAGE {language} AS $made${body}$made$"
+
+
+def drops_of(functions: list[str]) -> list[str]:
+    """In the order in which none is needed any more."""
+    return [f"DROP FUNCTION IF EXISTS {each.split()[2]}" for each in reversed(functions)]
+
+
+# For test_stored_functions.py: functions of which `made` changes the session, and how to see that.
+FUNCTIONS_LEAVING: dict[str, tuple[list[str], str]] = {
+    "set_config": ([_function("PERFORM set_config('app.made', '1', false)")], _MADE),
+    "set_config, as it is told": (
+        [_function("DECLARE local bool = false; BEGIN PERFORM set_config('app.made', '1', local); END")],
+        _MADE,
+    ),
+    "set_config of SQL": ([_function("SELECT set_config('app.made', '1', false)::int", language="sql")], _MADE),
+    "set_config of a body that is parsed": (
+        ["CREATE FUNCTION made() RETURNS int BEGIN ATOMIC SELECT set_config('app.made', '1', false)::int; END"],
+        _MADE,
+    ),
+    "SET": ([_function("SET app.made = 1")], _MADE),
+    "SET in an IF": ([_function("IF true THEN SET SESSION app.made = 1; END IF")], _MADE),
+    "SET behind a comment": ([_function("/* it's */ -- not\n SET app.made = 1")], _MADE),
+    "SET by EXECUTE": ([_function("EXECUTE 'SET app.made = 1'")], _MADE),
+    "SET ROLE by EXECUTE of a format": (
+        [_function("EXECUTE format('SET ROLE %I', 'pg_monitor')")],
+        "SELECT current_user",
+    ),
+    "a lock": ([_function("PERFORM pg_advisory_lock(4711)")], _LOCKS),
+    "a temporary table": (
+        [_function("CREATE TEMP TABLE made_here (x int)")],
+        "SELECT to_regclass('made_here') IS NULL",
+    ),
+    "by another function": (
+        [_function("SET app.made = 1", name='"madeInside"'), _function('PERFORM "madeInside"()')],
+        _MADE,
+    ),
+}
+FUNCTIONS_LEAVING_NOTHING: dict[str, list[str]] = {
+    "for the transaction": [_function("PERFORM set_config('app.made', '1', true); SET LOCAL app.made = 2")],
+    "a table for the transaction": [_function("CREATE TEMP TABLE made_here (x int) ON COMMIT DROP")],
+    "rows": [_function("UPDATE probes SET value = 1; DELETE FROM probes")],
+    "words": [_function("RAISE NOTICE 'SET ROLE a; RESET ALL' -- SET ROLE a\n")],
+    "by another function": [_function("PERFORM 1", name="made_inside"), _function("PERFORM made_inside()")],
+}
 
 # For test_errors.py: what ends a transaction from inside of a statement (to make it, to run it, to drop it).
 ENDING: dict[str, tuple[str | None, str, str | None]] = {

@@ -1,0 +1,27 @@
+"""Stored functions that leave something on the session of whoever calls them: no statement says so, but their sources
+do, which the server's catalogue has.
+"""
+
+import re
+
+from app.database import dialect, driver
+from app.database.statements import calls, code_with_names, stays
+
+_STATEMENTS = re.compile(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b")
+_MADE = re.compile(r"\bEXECUTE\b")  # from text, which is in its strings
+
+
+async def leaving_state(connection: driver.RawConnection) -> frozenset[str]:
+    """Their names, in capitals, as of now. Those of which the user may not see the source are not among them."""
+    stored = (await driver.run(connection, dialect.FUNCTIONS, ())).rows
+    sources = [(name.upper(), code_with_names(source), source) for name, source in stored if source]
+    leaving = {name for name, code, source in sources if _leaves_state(code, source)}
+    while callers := {name for name, code, _ in sources if name not in leaving and not leaving.isdisjoint(calls(code))}:
+        leaving |= callers
+    return frozenset(leaving)
+
+
+def _leaves_state(code: str, source: str) -> bool:
+    strings = code_with_names(source.replace("'", ";")) if _MADE.search(code) else ""
+    statements = _STATEMENTS.split(f"{dialect.without_own_variables(code)};{strings}")
+    return any(stays(each.strip("( ")) for each in statements)
