@@ -59,7 +59,7 @@ FUNCTIONS = """
     SELECT routine_name, routine_definition FROM information_schema.routines
     WHERE routine_type = 'FUNCTION' AND routine_schema = DATABASE()
 """
-# What a function assigns to variables and parameters of its own, unless one of the session's is among them: those have @
+# What a function assigns to variables and parameters of its own, unless one of the session is among them: those have @
 # or a word before them, or are some of these.
 _OF_ITS_OWN = re.compile(
     r"""\bSET\ (?![^;]*(?:@[\w.]+|\b(?:AUTOCOMMIT|CHARACTER_SET_\w+|COLLATION_\w+|DEFAULT_WEEK_FORMAT
