@@ -28,7 +28,8 @@ class Proxy:
     """`round_trips` counts how often a client spoke after the server had; while `silent`, nothing is passed on.
 
     A command that ends with `loses_answer_to` reaches the server; instead of its answer the client gets the end of its
-    connection. After the answer to one that ends with `falls_silent_after` it is silent.
+    connection. After the answer to one that ends with `falls_silent_after` it is silent. What the server says is passed
+    on in pieces of `piece` bytes at most.
     """
 
     def __init__(self, url: SecretStr) -> None:
@@ -40,6 +41,7 @@ class Proxy:
         self.connections = 0
         self.loses_answer_to: bytes | None = None
         self.falls_silent_after: bytes | None = None
+        self.piece = 65536
         self._passing = asyncio.Event()
         self._passing.set()
 
@@ -83,7 +85,7 @@ class Proxy:
 
             async def answers() -> None:
                 nonlocal server_spoke
-                while (data := await from_server.read(65536)) and not lost:
+                while (data := await from_server.read(self.piece)) and not lost:
                     await self._passing.wait()
                     server_spoke = True
                     writer.write(data)

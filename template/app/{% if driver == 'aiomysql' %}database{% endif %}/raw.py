@@ -7,17 +7,18 @@ from typing import Any, TypeVar
 
 import aiomysql
 import pymysql
-from pymysql.constants import CLIENT, FIELD_TYPE
+from pymysql.constants import CLIENT
 from pymysql.converters import decoders
+from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
 from app.database import errors
+from app.database.replies import DATES, Result, column_of, date_of, take_packet
 
 # What aiomysql 0.3.2 calls for bytes is no function from PyMySQL 1.2.3 on (aiomysql#1080). This writes no backslashes,
 # which are ordinary characters to a server with NO_BACKSLASH_ESCAPES.
 aiomysql.connection.escape_bytes_prefixed = lambda value: f"_binary X'{value.hex()}'"
 
 _TOO_LARGE = 1153
-_DATES = (FIELD_TYPE.DATE, FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP)
 
 T = TypeVar("T")
 
@@ -27,13 +28,14 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
     last statement has read one.
     """
 
+    _next_seq_id: int
     max_packet: float = math.inf
     has_zero_dates = False
     leaving_state: frozenset[str] = frozenset()  # stored functions: app/database/functions.py
     finish_stream: Callable[[bool], Awaitable[None]] | None = None  # of the one that is being read
 
     def __init__(self, **options: Any) -> None:
-        dates = {kind: partial(self._date, decoders[kind]) for kind in _DATES}
+        dates = {kind: partial(self._date, kind) for kind in DATES}
         super().__init__(conv={**decoders, **dates}, **options)
 
     async def _request_authentication(self) -> None:
@@ -70,8 +72,27 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
             raise pymysql.err.OperationalError(2006, "The connection was reset")
         super()._write_bytes(data)
 
+    async def _read_packet(self, kind: Any = MysqlPacket) -> Any:
+        if self._reader.exception() or (data := take_packet(self._reader, self._next_seq_id)) is None:
+            return await super()._read_packet(kind)
+        self._next_seq_id = (self._next_seq_id + 1) % 256
+        packet = column_of(data, self._encoding) if kind is FieldDescriptorPacket else kind(data, self._encoding)
+        if packet.is_error_packet():
+            if self._result is not None:
+                self._result.unbuffered_active = False
+            packet.raise_for_error()
+        return packet
+
     async def _read_query_result(self, unbuffered: bool = False) -> None:
-        await self.whole(super()._read_query_result(unbuffered))
+        self._result, result = None, Result(self)
+        try:
+            await self.whole(result.init_unbuffered_query() if unbuffered else result.read())
+        except BaseException:
+            result.unbuffered_active, result.connection = False, None
+            raise
+        self._result, self._affected_rows = result, result.affected_rows
+        if result.server_status is not None:
+            self.server_status = result.server_status
 
     async def whole(self, reading: Awaitable[T]) -> T:
         """What has been read. Raises UnreadableValue where a value cannot be decoded, and closes the connection: nobody
@@ -90,13 +111,13 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
 
     def refuse_zero_dates(self, fields: Sequence[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Raises UnreadableValue with the name of the column when one is among the rows."""
-        dates = [(n, field.name) for n, field in enumerate(fields) if field.type_code in _DATES]
+        dates = [(n, field.name) for n, field in enumerate(fields) if field.type_code in DATES]
         for column in (name for row in rows for n, name in dates if isinstance(row[n], str)):
             raise errors.UnreadableValue(
                 f"The column {column} holds a date that is none, such as 0000-00-00: NULL would be read"
             )
 
-    def _date(self, decode: Callable[[str], Any], text: str) -> Any:
-        value = decode(text)
+    def _date(self, kind: int, text: str) -> Any:
+        value = date_of(kind, text)
         self.has_zero_dates |= isinstance(value, str)  # PyMySQL gives back what is no date
         return value
