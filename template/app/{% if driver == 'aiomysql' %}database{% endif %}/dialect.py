@@ -41,8 +41,9 @@ READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DE
 REFUSED = re.compile(
     r"""(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:
     (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET)\b
-    |(?:REVOKE|SET\ PASSWORD|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\b)
+    |(?:REVOKE|SET\ (?:PASSWORD|DEFAULT\ ROLE)|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\ TABLE\b)
     |DROP\ (?!(?:TEMPORARY|PREPARE)\b)|ANALYZE\ (?:(?:NO_WRITE_TO_BINLOG|LOCAL)\ )?TABLES?\b
+    |(?:BEGIN|CLONE|COMMIT|EXECUTE\ IMMEDIATE|RESTART|START|XA)\b|ROLLBACK\b(?!.*\bTO\b)
     |SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
     re.VERBOSE,
 )
@@ -50,7 +51,7 @@ REFUSED_BECAUSE = "It would commit what came before, and cannot be undone: make 
 # What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
 STAYING = re.compile(
     r"""^(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|HANDLER|CALL|DO|LOAD)\b
-    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ @""",
+    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ ?@|^GET\b""",
     re.VERBOSE,
 )
 LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter
@@ -81,4 +82,4 @@ def sorts_otherwise(type: Any) -> bool:
     """Whether ORDER BY and > do not agree: of words, which have a place, of a FLOAT, which is read with six digits."""
     type = getattr(type, "impl_instance", type)  # of a service's own
     words = isinstance(type, ENUM | SET) or (isinstance(type, Enum) and type.native_enum)
-    return words or (isinstance(type, Float) and not isinstance(type, Double))
+    return words or (isinstance(type, Float) and (type.asdecimal or not isinstance(type, Double)))
