@@ -24,12 +24,17 @@ class Stopped(Exception):
 
 @asynccontextmanager
 async def stoppable() -> AsyncIterator[None]:
-    """Within the block SIGTERM and SIGINT end what it waits for, which the server would wait for. Raises Stopped."""
+    """Within the block SIGTERM and SIGINT end what it waits for, which the server would wait for. Raises Stopped, also
+    where the server was asked before.
+    """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     if task is None or threading.current_thread() is not threading.main_thread():  # only there signals are handled
         yield
         return
     of_server = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    server = getattr(of_server[signal.SIGTERM], "__self__", None)
+    if getattr(server, "should_exit", False):  # uvicorn, which was asked while it imported the application
+        raise Stopped
     asked: list[int] = []
     left = False
 

@@ -4,6 +4,7 @@ Ends with 3 when the service cannot start, with several workers too: uvicorn's s
 """
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -50,6 +51,14 @@ class Supervisor(Multiprocess):
         super().run()
         if any(process.exitcode == FAILED_START for process in self.processes):
             sys.exit(FAILED_START)
+
+    def join_all(self) -> None:
+        """A signal that comes while the workers stop is passed on to them: docs/scaling.md."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self.terminate_all())
+        if {signal.SIGTERM, signal.SIGINT} & {*self.signal_queue}:  # since the first one was looked at
+            self.terminate_all()
+        super().join_all()
 
 
 def main() -> None:

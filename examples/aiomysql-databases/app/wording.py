@@ -9,7 +9,6 @@ import logging
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, TextIO
@@ -110,15 +109,24 @@ class _Worded:
         return f"{type(self._error).__name__}({wording(self._error)!r})"
 
 
+def quoted(said: Any) -> Any:
+    """What is to be logged, with the errors in it in our words."""
+    if type(said) is dict:
+        return {name: quoted(each) for name, each in said.items()}
+    if type(said) in (list, tuple):
+        return type(said)(map(quoted, said))
+    return _Worded(said) if isinstance(said, BaseException) else said
+
+
 def worded(record: logging.LogRecord) -> logging.LogRecord:
     """The record, or one like it whose message quotes errors in our words."""
     error = record.exc_info[1] if record.exc_info else None
-    arguments = record.args if isinstance(record.args, tuple) else ()
-    if error is None and not any(isinstance(each, BaseException) for each in arguments):
+    given = (record.msg, record.args)
+    said = quoted(given)
+    if error is None and said == given:
         return record
     record = copy(record)
-    if arguments:
-        record.args = tuple(_Worded(each) if isinstance(each, BaseException) else each for each in arguments)
+    record.msg, record.args = said
     message = record.getMessage()
     for each in chain(error) if error else ():  # asyncio's own message has the task, and that the exception
         ours = _Worded(each)
@@ -140,7 +148,3 @@ def show_warning(
     told = category.__module__.partition(".")[0] in error_codes.LIBRARIES
     text = without_values(str(message)) if told else str(message)
     logging.getLogger("py.warnings").warning("%s:%s: %s: %s", filename, lineno, category.__name__, text)
-
-
-def capture_warnings() -> None:
-    warnings.showwarning = show_warning

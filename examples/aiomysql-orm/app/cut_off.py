@@ -33,7 +33,7 @@ class CutOffMiddleware:
 
         async def send_and_note(message: Message) -> None:
             nonlocal begun
-            begun = True
+            begun = begun or message["type"] == "http.response.start"  # hints may come before it
             await send(message)
 
         try:

@@ -76,7 +76,7 @@ class RequestsMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            ends = message["type"] == "http.response.body" and not message.get("more_body")
+            ends = message["type"] in ("http.response.body", "http.response.pathsend") and not message.get("more_body")
             if not (ends and answer.failed):
                 await send(message)
                 if ends:

@@ -1,9 +1,15 @@
-"""The types of settings that are more than a number or a text: what cannot be used is a ValueError that says why."""
+"""The types of settings that are more than a number or a text: what cannot be used is a ValueError that says why.
 
+And what a setting's variable is called, for the sentence about it.
+"""
+
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, SecretStr
+from pydantic_settings import BaseSettings
 
 from app.database.password import in_file
 from app.logs import levels_of
@@ -36,6 +42,14 @@ def _never_or_seconds(value: int) -> int:
 def _usable_levels(levels: str) -> str:
     levels_of(levels)
     return levels
+
+
+def variable_of(kind: type[BaseSettings], place: Sequence[int | str]) -> str:
+    """The environment variable of what stands at this place of the settings, as pydantic says it."""
+    prefix = kind.model_config.get("env_prefix", "") if place[0] in kind.model_fields else ""  # an alias stands alone
+    delimiter = kind.model_config.get("env_nested_delimiter")
+    names = takewhile(lambda part: isinstance(part, str), place)  # a list is one variable
+    return f"{prefix}{delimiter.join(map(str, names)) if delimiter else place[0]}".upper()
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_usable_url)]

@@ -92,6 +92,8 @@ def _process(team: Callable[..., None] | None) -> Callable[..., None]:
             team(migrations, revision, scripts)
         if any(script.message for script in scripts):  # else it is `alembic check`, which writes none
             scripts[:] = _completed(migrations, scripts)
+        elif getattr(context.config.cmd_opts, "autogenerate", False):
+            raise SystemExit('Say what the migration does: -m "add orders".')
 
     return process
 

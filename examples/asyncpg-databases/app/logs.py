@@ -5,6 +5,7 @@ person looks on. Errors and warnings are in words that hold no value (app/wordin
 import logging
 import sys
 import threading
+import warnings
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, LogData
 from pythonjsonlogger.json import JsonFormatter
 
 from app.request_id import RequestIdFilter
-from app.wording import capture_warnings, traceback_of, worded
+from app.wording import quoted, show_warning, traceback_of, worded
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class JsonLines(JsonFormatter):
         return traceback_of(ei[1])
 
     def process_log_record(self, log_data: LogData) -> LogData:
-        return {name: value for name, value in log_data.items() if value is not None}
+        return {name: quoted(value) for name, value in log_data.items() if value is not None}
 
 
 class PlainLines(logging.Formatter):
@@ -60,7 +61,7 @@ def configure_logging() -> None:
         handler.setFormatter(
             JsonLines(fields, rename_fields=names, reserved_attrs=[*RESERVED_ATTRS, "color_message"])  # the server's
         )
-    capture_warnings()
+    warnings.showwarning = show_warning
     log_what_nobody_catches()
     root.addHandler(handler)
     root.setLevel(logging.INFO)

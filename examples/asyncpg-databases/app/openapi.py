@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, get_args
 
 from fastapi import FastAPI
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
@@ -63,7 +64,8 @@ def _complete(document: Object, routes: list[RouteContext]) -> None:
     for route in routes:
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]
-            if route.operation_id is None and names[route.name] == 1:
+            made_by_default = isinstance(route.generate_unique_id_function, DefaultPlaceholder)
+            if made_by_default and route.operation_id is None and names[route.name] == 1:
                 operation["operationId"] = route.name
             for parameter in operation.get("parameters", []):
                 _without_null(parameter.get("schema", {}))

@@ -2,10 +2,9 @@
 that they really have. app/openapi.py adds what can be known without the route.
 """
 
-from http import HTTPStatus
 from typing import Any
 
-from app.problems import MEDIA_TYPE
+from app.problems import MEDIA_TYPE, phrase
 from app.request_id import HEADER
 
 Responses = dict[int | str, dict[str, Any]]
@@ -50,7 +49,7 @@ def _problem(status: int, members: dict[str, Any]) -> dict[str, Any]:
     schema: dict[str, Any] = {"$ref": SCHEMAS + _SCHEMA_OF.get(status, "Problem")}
     if members:
         schema = _extended(schema, required=[*members], **members)
-    description = _DESCRIPTIONS.get(status) or HTTPStatus(status).phrase
+    description = _DESCRIPTIONS.get(status) or phrase(status)
     return {"description": description, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 

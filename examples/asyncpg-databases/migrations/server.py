@@ -9,6 +9,7 @@ from sqlalchemy import ARRAY, Column, Connection, Dialect, Enum, TypeDecorator, 
 from sqlalchemy.dialects.postgresql import DOMAIN, CreateDomainType, CreateEnumType
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from app.database.statements import code_with_names
 from migrations.cycles import untangle
 from migrations.kept import is_ddl
 
@@ -35,13 +36,13 @@ def limits(lock_wait: int, scope: Literal["transaction", "session"] = "transacti
 
 def is_done_before(code: str, statement: str) -> bool:
     """Whether an earlier run may have done it. What a DROP or RENAME does not find may be gone by it."""
-    drops = not {"DROP", "RENAME"}.isdisjoint(statement.upper().split())
+    drops = not {"DROP", "RENAME"}.isdisjoint(code_with_names(statement).split())
     return is_ddl(statement) and (code in _THERE or (code in _NOT_THERE and drops))
 
 
 def leaves_invalid(statement: str | None) -> bool:
     """Whether it leaves an index behind when it fails."""
-    return {"CREATE", "INDEX", "CONCURRENTLY"} <= set((statement or "").upper().split()[:4])
+    return {"CREATE", "INDEX", "CONCURRENTLY"} <= set(code_with_names(statement or "").split()[:4])
 
 
 def code(error: Any) -> str:

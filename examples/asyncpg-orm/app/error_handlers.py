@@ -39,8 +39,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if error.status_code in (204, 205, 304):  # these never have a body: h11 and httptools refuse to send one
         return Response(status_code=error.status_code, headers=error.headers)
     headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and request.method not in (
-        allowed := allowed_methods(request.scope)
+    if (
+        request.scope["type"] == "http"
+        and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        and request.method not in (allowed := allowed_methods(request.scope))
     ):  # Starlette says those of the first route at the path
         headers["Allow"] = ", ".join(sorted(allowed)) or headers.get("Allow", "")
     said: Any = error.detail  # FastAPI takes any JSON; RFC 9457 has a text, and members beside it

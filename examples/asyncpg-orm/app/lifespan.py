@@ -3,6 +3,7 @@
 A start that cannot succeed ends with one sentence instead of a traceback.
 """
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -19,10 +20,13 @@ from app.health import Readiness
 from app.logs import configure_logging, set_levels
 from app.metrics import watched
 from app.replica import SharedProbe, watched_replica
+from app.requests import RequestsMiddleware
 from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
 from app.traces import sending_traces
 from app.wording import traceback_of
+
+CANCELLED_END_WITHIN = 1.0  # seconds
 
 
 class CannotStart(Exception):
@@ -58,11 +62,21 @@ async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             members=lambda: {"migrations": probe.migrations},
         )
         stack.enter_context(draining(app.state.readiness, settings.shutdown_delay))
-        yield await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
+        state = await stack.enter_async_context(getattr(extensions, "lifespan", _nothing)(app))
+        stack.push_async_callback(_end_of_requests)
+        yield state
 
 
 def _nothing(app: FastAPI) -> AbstractAsyncContextManager[None]:
     return nullcontext()
+
+
+async def _end_of_requests() -> None:
+    """So that they are answered and noted, and clean up with all that they use still open."""
+    with suppress(TimeoutError):  # the server cancels those that last too long, and ends the process without waiting
+        async with asyncio.timeout(CANCELLED_END_WITHIN):
+            while RequestsMiddleware.active:  # noqa: ASYNC110  # an event would cost each request
+                await asyncio.sleep(0.01)
 
 
 def _settings() -> Settings:

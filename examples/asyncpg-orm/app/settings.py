@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from app.database.options import IsolationLevel
 from app.database.password import PasswordSource, in_file
 from app.database.target import Target
-from app.setting_types import DatabaseUrl, LogLevels, NeverOrSeconds, ReadableFile
+from app.setting_types import DatabaseUrl, LogLevels, NeverOrSeconds, ReadableFile, variable_of
 from app.url import parse_url
 
 Read = TypeVar("Read", bound=BaseSettings)
@@ -103,12 +103,12 @@ def load_settings(kind: type[Settings] | None = None, **options: Any) -> Setting
     `options` are those of pydantic-settings: without .env, by `_env_file=None`. Raises InvalidSettings with a sentence
     that names each variable at fault.
     """
-    return _read(kind or _of_the_team(), "", database=load_database_settings(kind, **options), **options)
+    return _read(kind or _of_the_team(), database=load_database_settings(kind, **options), **options)
 
 
 def load_database_settings(kind: type[Settings] | None = None, **options: Any) -> DatabaseSettings:
     """Those of the database alone, from the same sources. Raises InvalidSettings."""
-    return _read(_database_settings(kind or _of_the_team()), "DATABASE_", **options)
+    return _read(_database_settings(kind or _of_the_team()), **options)
 
 
 def _of_the_team() -> type[Settings]:
@@ -130,20 +130,20 @@ def _database_settings(kind: type[Settings]) -> type[DatabaseSettings]:
     return FromTheSameSources
 
 
-def _read(kind: type[Read], prefix: str, **values: Any) -> Read:
+def _read(kind: type[Read], **values: Any) -> Read:
     try:
         return kind(**values)
     except ValidationError as error:
-        raise InvalidSettings("; ".join(_sentence(prefix, problem) for problem in error.errors())) from None
+        raise InvalidSettings("; ".join(_sentence(kind, problem) for problem in error.errors())) from None
     except SettingsError as error:  # of a source: a list or a dictionary that is no JSON
         raise InvalidSettings(str(error)) from None
     except (OSError, UnicodeError) as error:  # the message has no value: where it stands, or why it cannot be opened
         raise InvalidSettings(f".env cannot be read as UTF-8 text: {error}") from None
 
 
-def _sentence(prefix: str, problem: ErrorDetails) -> str:
+def _sentence(kind: type[BaseSettings], problem: ErrorDetails) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:  # of several together: a team's model_validator
         return message
-    name = f"{prefix}{problem['loc'][0]}".upper()
+    name = variable_of(kind, problem["loc"])
     return f"{name} is not set" if problem["type"] == "missing" else f"{name} cannot be used: {message}"

@@ -12,14 +12,18 @@ from alembic import context
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event
 
+from app.database import dialect
+from app.database.statements import code_with_names
+
 LENGTH = 32  # characters of a revision, as Alembic's column takes
-_DDL = re.compile(r"\s*(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b(?!\s+TEMPORARY)", re.IGNORECASE)
-_NO_CHANGE = re.compile(r"\s*(?:SELECT|SHOW|SET|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
+_DDL = re.compile(r"(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b(?! TEMPORARY)")
+_NO_CHANGE = re.compile(r"(?:SELECT|SHOW|SET|SAVEPOINT|RELEASE|ROLLBACK)\b")
+_UNKNOWN = re.compile(r"(?:CALL|EXECUTE)\b")  # which may do what commits
 _AUTOCOMMIT_BLOCK: Any = MigrationContext.autocommit_block
 
 
 def is_ddl(statement: str | None) -> bool:
-    return _DDL.match(statement or "") is not None
+    return _DDL.match(code_with_names(statement or "")) is not None
 
 
 class Kept:
@@ -46,7 +50,7 @@ class Kept:
 
     def _after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         self.moved = 0
-        if self._migrations.version_table in statement or _NO_CHANGE.match(statement):
+        if self._migrations.version_table in statement or _NO_CHANGE.match(code_with_names(statement)):
             return
         if self._commits(statement) or connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             self.statements += 1
@@ -54,7 +58,10 @@ class Kept:
             self._pending += 1
 
     def _commits(self, statement: str) -> bool:
-        return is_ddl(statement) and not self._migrations.impl.transactional_ddl
+        if self._migrations.impl.transactional_ddl:
+            return False
+        code = code_with_names(statement)
+        return any(kind.match(code) for kind in (_DDL, dialect.REFUSED, _UNKNOWN))
 
     def _committed(self, connection: Connection) -> None:
         self._refuse("commits")

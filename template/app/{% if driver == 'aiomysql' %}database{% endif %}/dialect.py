@@ -40,11 +40,11 @@ READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DE
 # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/: by some of them unseen, and none is undone.
 REFUSED = re.compile(
     r"""(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:
-    (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET)\b
-    |(?:REVOKE|SET\ (?:PASSWORD|DEFAULT\ ROLE)|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\ TABLE\b)
+    (?:ALTER|BACKUP|BEGIN|CACHE|CHANGE|CHECK|CLONE|COMMIT|EXECUTE\ IMMEDIATE|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX)\b
+    |(?:LOCK|OPTIMIZE|RENAME|REPAIR|RESET|RESTART|REVOKE|SET\ (?:PASSWORD|DEFAULT\ ROLE)|SHUTDOWN|START|STOP)\b
+    |(?:TRUNCATE|UNINSTALL|UNLOCK|XA)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\ TABLE\b)
     |DROP\ (?!(?:TEMPORARY|PREPARE)\b)|ANALYZE\ (?:(?:NO_WRITE_TO_BINLOG|LOCAL)\ )?TABLES?\b
-    |(?:BEGIN|CLONE|COMMIT|EXECUTE\ IMMEDIATE|RESTART|START|XA)\b|ROLLBACK\b(?!.*\bTO\b)
-    |SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
+    |ROLLBACK\b(?!.*\bTO\b)|SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
     re.VERBOSE,
 )
 REFUSED_BECAUSE = "It would commit what came before, and cannot be undone: make it a migration"

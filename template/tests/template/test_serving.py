@@ -47,6 +47,51 @@ async def endless(database: CurrentDatabase) -> None:
         print("in flight", flush=True)
         await asyncio.Event().wait()
 """
+# A service whose requests have something to do at their end.
+CLEANING_SERVICE = """
+import asyncio
+from collections.abc import AsyncIterator
+
+from fastapi.responses import StreamingResponse
+
+from app.main import create_app
+
+app = create_app()
+
+
+@app.get("/answer")
+async def answer() -> None:
+    try:
+        print("in flight", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.05)
+        print("/answer has cleaned up", flush=True)
+
+
+@app.get("/stream")
+async def stream() -> StreamingResponse:
+    async def rows() -> AsyncIterator[str]:
+        try:
+            yield "a row"
+            print("in flight", flush=True)
+            await asyncio.Event().wait()
+        finally:
+            print("/stream has cleaned up", flush=True)
+
+    return StreamingResponse(rows())
+"""
+# A service that takes its time to be imported.
+IMPORTED_SLOWLY = """
+import time
+from pathlib import Path
+
+print("importing", flush=True)
+while not Path("imported").exists():
+    time.sleep(0.01)
+
+from app.main import app as app
+"""
 # Every file system is read-only to the command, which `readOnlyRootFilesystem` makes only the first.
 READ_ONLY = """
 set -e
@@ -111,6 +156,43 @@ def test_a_signal_ends_a_start_that_waits_for_the_database(
         assert "Asked to stop before the database had answered" in process.output
         assert "Traceback" not in process.output
         assert process.has_left_nothing()
+
+
+def test_a_signal_that_comes_while_a_worker_imports_the_service_ends_the_start(url: str, tmp_path: Path) -> None:
+    (tmp_path / "slow_service.py").write_text(IMPORTED_SLOWLY)
+    variables = {"DATABASE_URL": replaced(url, "location", "127.0.0.1:1"), "DATABASE_STARTUP_TIMEOUT": "3600"}
+    with serve("slow_service:app", "--workers", "2", folder=tmp_path, **variables) as process:
+        process.says("(?s)importing.*importing")
+        process.terminate()
+        process.says("(?s)Terminated child process.*Terminated child process")
+        (tmp_path / "imported").touch()
+        assert process.exit_code() == FAILED_START
+        assert "Asked to stop before the database had answered" in process.output
+        assert "Traceback" not in process.output
+        assert process.has_left_nothing()
+
+
+def test_requests_that_the_stop_cancels_clean_up_are_answered_and_have_their_line(url: str, tmp_path: Path) -> None:
+    (tmp_path / "cleaning_service.py").write_text(CLEANING_SERVICE)
+    command = ("cleaning_service:app", "--timeout-graceful-shutdown", "1")
+    with serve(*command, folder=tmp_path, DATABASE_URL=url) as process:
+        port = port_of(process)
+        with connection_to(port) as answered, connection_to(port) as streamed:
+            answered.request("GET", "/answer")
+            streamed.request("GET", "/stream")
+            process.says("(?s)in flight.*in flight")
+            process.terminate()
+            response = answered.getresponse()
+            assert (response.status, json.loads(response.read())["detail"]) == (503, "The service is stopping")
+            with pytest.raises(http.client.IncompleteRead):
+                streamed.getresponse().read()
+        assert process.exit_code() == -signal.SIGTERM
+        assert {"/answer has cleaned up", "/stream has cleaned up"} <= {*process.output.splitlines()}
+        lines = [json.loads(line) for line in process.output.splitlines() if line.startswith("{")]
+    noted = {
+        line["route"]: (line["status"], line.get("cut_off", False)) for line in lines if line["name"] == "app.requests"
+    }
+    assert noted == {"/answer": (503, False), "/stream": (200, True)}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

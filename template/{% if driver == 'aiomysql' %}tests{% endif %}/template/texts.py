@@ -274,19 +274,13 @@ FUNCTIONS_LEAVING: dict[str, tuple[list[str], str]] = {
     "SET in an IF": ([_function("IF TRUE THEN SET @made = 1; END IF")], _MADE),
     "SET behind a comment": ([_function("/* it's */ # not\n SET @made = 1")], _MADE),
     "a lock": ([_function(f"DO GET_LOCK({_LOCK}, 0)")], _IS_FREE),
-    "a lock in one of its own": (
-        [_function(f"DECLARE own INT; SET own = GET_LOCK({_LOCK}, 0)")],
-        _IS_FREE,
-    ),
+    "a lock in one of its own": ([_function(f"DECLARE own INT; SET own = GET_LOCK({_LOCK}, 0)")], _IS_FREE),
     "by RETURN alone": (
         [f"CREATE FUNCTION made() RETURNS INT NOT DETERMINISTIC NO SQL RETURN GET_LOCK({_LOCK}, 0)"],
         _IS_FREE,
     ),
     "by another function": (
-        [
-            _function("SET @made = 1", name="`madeInside`"),
-            _function("DECLARE own INT; SET own = `madeInside`()"),
-        ],
+        [_function("SET @made = 1", name="`madeInside`"), _function("DECLARE own INT; SET own = `madeInside`()")],
         _MADE,
     ),
 }

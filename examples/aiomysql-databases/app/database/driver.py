@@ -144,7 +144,5 @@ def in_transaction(connection: RawConnection) -> bool:
 
 async def scalar(connection: RawConnection, query: str) -> Any:
     """The first column of the first row of a statement without parameters, None when it has no rows."""
-    async with connection.cursor() as cursor:
-        await cursor.execute(query)
-        row = await cursor.fetchone()
-        return row[0] if row else None
+    rows = (await _query(connection, query)).rows
+    return rows[0][0] if rows else None

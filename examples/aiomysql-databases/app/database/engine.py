@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.util import LRUCache, greenlet_spawn
 
 from app.database import driver
-from app.database.dbapi import URL, NewConnection, UnitConnection
+from app.database.dbapi import URL, NeedsConnection, NewConnection, UnitConnection
 from app.database.errors import StatementRefused
 from app.database.functions import leaving_state
 from app.database.unit import Unit
@@ -80,18 +80,22 @@ class Engine:
         compiled, extracted, named, hit = self._compile(query, values)
         if not _is_one_statement(compiled):
             return await self.execute_by_connection(unit, query, values, send)
-        context = self.dialect.execution_ctx_cls._init_compiled(
-            self.dialect,
-            self._stub,
-            self._stub.connection,
-            options,
-            compiled,
-            [values] if values else [],
-            query,
-            extracted,
-            hit,
-            named,
-        )
+        try:
+            context = self.dialect.execution_ctx_cls._init_compiled(
+                self.dialect,
+                self._stub,
+                self._stub.connection,
+                options,
+                compiled,
+                [values] if values else [],
+                query,
+                extracted,
+                hit,
+                named,
+            )
+        except NeedsConnection:
+            compiled.one_statement = False
+            return await self.execute_by_connection(unit, query, values, send)
         context.cursor.ran = await unit.run(context.statement, context.parameters[0], send)
         context.post_exec()
         result: CursorResult[Any] = context._setup_result_proxy()
@@ -108,6 +112,8 @@ class Engine:
         """By SQLAlchemy's Connection, with `options` of its; `values` may be a list of them."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
+        if isinstance(values, list) and (missing := set().union(*values) - values[0].keys()):
+            raise StatementRefused(f"The first of the values has no {', '.join(sorted(missing))}, which others have")
         if values and isinstance(query, UpdateBase):
             self._compile(query, values if isinstance(values, dict) else values[0])
         # Who calls says how the rows come, whatever the query's options say.

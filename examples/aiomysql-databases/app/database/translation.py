@@ -13,7 +13,9 @@ from app.database.error_codes import classify
 
 ENDED = "A statement ended the transaction of its unit of work: what came before may be stored"
 # Not a class of the service's own that is called Transaction.
-_OF_TRANSACTION = re.compile(r"^(?!Instance |Could not refresh ).*(?:transaction|savepoint)", re.IGNORECASE)
+_OF_TRANSACTION = re.compile(
+    r"^(?!Instance |Could not refresh |Incorrect |One or more mappers ).*(?:transaction|savepoint)", re.IGNORECASE
+)
 # What a server says of our certificate: https://www.rfc-editor.org/rfc/rfc8446#section-6.2
 _ABOUT_US = re.compile(r"ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)|ALERT_HANDSHAKE_FAILURE")
 

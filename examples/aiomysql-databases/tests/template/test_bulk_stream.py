@@ -13,7 +13,20 @@ import uvicorn
 from fastapi import FastAPI, Request
 from httpx import ASGITransport, AsyncClient, RemoteProtocolError
 from pydantic import BaseModel
-from sqlalchemy import Column, Double, Enum, Float, Integer, MetaData, Numeric, Select, Table, select, text
+from sqlalchemy import (
+    Column,
+    Double,
+    Enum,
+    Float,
+    Integer,
+    MetaData,
+    Numeric,
+    Select,
+    Table,
+    UniqueConstraint,
+    select,
+    text,
+)
 from sqlalchemy.types import TypeEngine
 from starlette.responses import StreamingResponse
 
@@ -238,10 +251,36 @@ async def test_a_client_that_reads_slowly_is_waited_for_and_one_that_leaves_ends
     assert filled.status().in_use == 0
 
 
+nullable = Table(
+    "nullable_keys",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("at", Integer, unique=True),
+    UniqueConstraint("id", "at"),
+)
+
+
 @pytest.mark.parametrize("query", [select(probes).limit(3), select(probes).offset(2), select(probes).fetch(3)])
 async def test_a_limit_or_an_offset_would_be_those_of_each_page(filled: Database, query: Select[Any]) -> None:
     with pytest.raises(ValueError, match="limit or an offset"):
         await anext(stream(filled, query, key=[probes.c.id], page=PAGE))
+
+
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        (select(nullable), [nullable.c.at]),
+        (select(nullable), [nullable.c.id, nullable.c.at]),
+        (select(nullable.c.at), [nullable.c.id]),
+        (select(nullable.c.id.label("other")), [nullable.c.id]),
+    ],
+    ids=["may be NULL", "a part may be NULL", "not selected", "selected by another name"],
+)
+async def test_a_key_that_a_page_cannot_go_on_from_is_refused_before_the_first(
+    filled: Database, query: Select[Any], key: list[Column[Any]]
+) -> None:
+    with pytest.raises(ValueError, match="cannot be in the key"):
+        await anext(stream(filled, query, key=key))
 
 
 class Word(enum.Enum):
@@ -253,6 +292,7 @@ KEYS = {
     "native enum": (Enum(Word), [Word.zebra, Word.apple]),
     "enum of text": (Enum(Word, native_enum=False, length=9), [Word.apple, Word.zebra]),
     "float": (Float(), [1 + number / 3 for number in range(6)]),
+    "double as a decimal": (Double(asdecimal=True), [Decimal(number) / 10**12 for number in range(1, 7)]),
     "double": (Double(), [1 + number / 3 for number in range(6)]),
     "decimal": (Numeric(9, 3), [Decimal(number) / 8 for number in range(6)]),
 }

@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from app.database import driver
 from app.settings import DatabaseSettings, InvalidSettings, Settings, load_settings
@@ -225,6 +226,49 @@ def test_a_team_adds_settings_by_a_subclass(environment: pytest.MonkeyPatch) -> 
     settings = load_settings(TeamSettings)
     assert isinstance(settings, TeamSettings)
     assert settings.mail_server == "mail.internal"
+
+
+def test_the_sentence_names_the_variable_that_the_teams_prefix_and_delimiter_make(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    class Mail(BaseModel):
+        server: str
+        ports: list[int] = []
+
+    class TeamSettings(Settings):
+        model_config = SettingsConfigDict(env_prefix="ORDERS_", env_nested_delimiter="__")
+
+        size: int = 1
+        mail: Mail
+        key: str = Field(validation_alias="SIGNING_KEY")
+
+    environment.setenv("ORDERS_SIZE", "big")
+    environment.setenv("ORDERS_MAIL__PORTS", "[25, null]")
+    with pytest.raises(InvalidSettings) as caught:
+        load_settings(TeamSettings)
+    names = [sentence.partition(" ")[0] for sentence in str(caught.value).split("; ")]
+    assert names == ["ORDERS_SIZE", "ORDERS_MAIL__SERVER", "ORDERS_MAIL__PORTS", "SIGNING_KEY"]
+    for name, value in zip(names, ["2", "mail.internal", "[25]", "key"], strict=True):
+        environment.setenv(name, value)
+    assert load_settings(TeamSettings).model_dump(include={"size", "mail", "key"}) == {
+        "size": 2,
+        "mail": {"server": "mail.internal", "ports": [25]},
+        "key": "key",
+    }
+
+
+def test_the_sentence_names_the_one_variable_of_a_model_where_there_is_no_delimiter(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    class Mail(BaseModel):
+        server: str
+
+    class TeamSettings(Settings):
+        mail: Mail
+
+    environment.setenv("MAIL", "{}")
+    with pytest.raises(InvalidSettings, match=r"^MAIL is not set$"):
+        load_settings(TeamSettings)
 
 
 def test_a_list_that_is_no_json_is_one_sentence(environment: pytest.MonkeyPatch) -> None:

@@ -40,17 +40,18 @@ READING = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "SHOW", "EXPLAIN", "DE
 # https://mariadb.com/kb/en/sql-statements-that-cause-an-implicit-commit/: by some of them unseen, and none is undone.
 REFUSED = re.compile(
     r"""(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:
-    (?:ALTER|BACKUP|CACHE|CHANGE|CHECK|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX|LOCK|OPTIMIZE|RENAME|REPAIR|RESET)\b
-    |(?:REVOKE|SET\ PASSWORD|SHUTDOWN|STOP|TRUNCATE|UNINSTALL|UNLOCK)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\b)
+    (?:ALTER|BACKUP|BEGIN|CACHE|CHANGE|CHECK|CLONE|COMMIT|EXECUTE\ IMMEDIATE|FLUSH|GRANT|IMPORT|INSTALL|LOAD\ INDEX)\b
+    |(?:LOCK|OPTIMIZE|RENAME|REPAIR|RESET|RESTART|REVOKE|SET\ (?:PASSWORD|DEFAULT\ ROLE)|SHUTDOWN|START|STOP)\b
+    |(?:TRUNCATE|UNINSTALL|UNLOCK|XA)\b|CREATE\ (?!(?:OR\ REPLACE\ )?TEMPORARY\ TABLE\b)
     |DROP\ (?!(?:TEMPORARY|PREPARE)\b)|ANALYZE\ (?:(?:NO_WRITE_TO_BINLOG|LOCAL)\ )?TABLES?\b
-    |SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
+    |ROLLBACK\b(?!.*\bTO\b)|SET\ (?:.*,\ ?)?(?:SESSION\ |LOCAL\ |@@(?:\w+\.)?)?AUTOCOMMIT\b)""",
     re.VERBOSE,
 )
 REFUSED_BECAUSE = "It would commit what came before, and cannot be undone: make it a migration"
 # What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
 STAYING = re.compile(
     r"""^(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|HANDLER|CALL|DO|LOAD)\b
-    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ @""",
+    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ ?@|^GET\b""",
     re.VERBOSE,
 )
 LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter
@@ -81,4 +82,4 @@ def sorts_otherwise(type: Any) -> bool:
     """Whether ORDER BY and > do not agree: of words, which have a place, of a FLOAT, which is read with six digits."""
     type = getattr(type, "impl_instance", type)  # of a service's own
     words = isinstance(type, ENUM | SET) or (isinstance(type, Enum) and type.native_enum)
-    return words or (isinstance(type, Float) and not isinstance(type, Double))
+    return words or (isinstance(type, Float) and (type.asdecimal or not isinstance(type, Double)))

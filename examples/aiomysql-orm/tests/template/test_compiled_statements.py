@@ -83,5 +83,8 @@ async def test_a_mapping_has_the_values_that_the_record_has(database: Database) 
         row = await session.fetch_one(select(probes).where(probes.c.id == 1))
         assert row is not None
         mapping = dict(row._mapping)
+        assert all(name in row for name in row)
+        assert "nothing" not in row
+        assert 1 not in row
     assert mapping == {column.name: row[column.name] for column in probes.c}
     assert {name: mapping[name] for name in values} == values

@@ -78,6 +78,8 @@ LIBRARIES: list[tuple[Exception, type[DatabaseError] | None]] = [
     (exc.InvalidRequestError("A transaction is already begun"), StatementRefused),
     (exc.InvalidRequestError("No such column"), None),
     (exc.InvalidRequestError("Instance '<Transaction at 0x7f>' is not persisted"), None),
+    (exc.InvalidRequestError("Incorrect number of values in identifier; the key columns are 'transactions.id'"), None),
+    (exc.InvalidRequestError("One or more mappers failed to initialize: 'Mapper[Transaction(transactions)]'"), None),
     (exc.InvalidRequestError("Could not refresh instance '<Transaction at 0x7f>'"), None),
     (SSLCertVerificationError(1, "self-signed certificate"), AccessDenied),
     (alert("TLSV13_ALERT_CERTIFICATE_REQUIRED"), AccessDenied),

@@ -15,6 +15,7 @@ from app.settings import DatabaseSettings
 from migrations import lock
 from tests import facts
 from tests.template.migrating import Scripts, empty_database
+from tests.template.test_stopped_migrations import connected, sentence
 
 LIMITS = {"max_execution_time": "3600000", "max_statement_time": "3600", "idle_transaction_timeout": "3600"}
 
@@ -69,6 +70,37 @@ def test_rows_of_a_migration_that_fails_are_undone(scripts: Scripts, database: D
     with pytest.raises(Exception, match="nonsense"):
         scripts.upgrade()
     assert asyncio.run(_ask(database, "SELECT COUNT(*) FROM orders")) == 0
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ANALYZE TABLE counted",
+        "/* a */ GRANT SELECT ON counted TO CURRENT_USER()",
+        "CALL analysing()",
+        "FLUSH TABLES counted",
+    ],
+)
+async def test_rows_before_what_commits_by_itself_are_not_written_twice(
+    scripts: Scripts, database: DatabaseSettings, statement: str
+) -> None:
+    def written() -> None:
+        scripts.write("first", 'op.execute("CREATE TABLE orders (id int)")')
+        scripts.write("second", 'op.execute("CREATE TABLE counted (id int)")', after="first")
+        scripts.write("third", 'op.execute("CREATE PROCEDURE analysing() ANALYZE TABLE counted")', after="second")
+        scripts.upgrade()
+        statements = ["INSERT INTO counted VALUES (1)", statement, "UPDATE orders SET id = 2"]
+        scripts.write("fourth", "\n    ".join(f"op.execute({each!r})" for each in statements), after="third")
+
+    await asyncio.to_thread(written)
+    async with connected(database) as connection:
+        await driver.scalar(connection, "INSERT INTO orders VALUES (1)")
+        await driver.scalar(connection, "START TRANSACTION")
+        await driver.scalar(connection, "SELECT id FROM orders FOR UPDATE")
+        said = await asyncio.to_thread(sentence, scripts)
+        await driver.rollback(connection)
+        assert said.startswith("Migration fourth stopped half-way")
+        assert await driver.scalar(connection, "SELECT COUNT(*) FROM counted") == 1
 
 
 def test_no_limit_of_the_server_holds_for_a_migration(scripts: Scripts, database: DatabaseSettings) -> None:

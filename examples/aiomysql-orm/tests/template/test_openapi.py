@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import jsonschema_rs
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
+from fastapi.routing import APIRoute
 from httpx import ASGITransport, AsyncClient, Response
 from pydantic import BaseModel, Field
 
+from app import extensions
 from app.bodies import RowsBody
 from app.database import CurrentDatabase, DatabaseError, InvalidValue, ReadSession, UniqueViolation, WriteSession
 from app.database.errors import TransactionTimeout, ValueTooLarge
@@ -236,6 +238,37 @@ def test_an_operation_is_called_as_its_function_unless_two_are_called_alike(sett
     assert operations["remove_thing"] == "/things/{id}"
     assert {"count_things_count_get", "count_things_counted_get"} <= set(operations), "FastAPI's, which are unique"
     assert getattr(named, "operation_id", None) is None, "the router's own routes stay as they were"
+
+
+def test_operation_ids_that_a_team_makes_stay(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_team(route: APIRoute) -> str:
+        return f"team-{route.name}"
+
+    def ids(app: FastAPI) -> set[str]:
+        return {found["operationId"] for methods in app.openapi()["paths"].values() for found in methods.values()}
+
+    app, by_router = (create_app(settings), APIRouter(generate_unique_id_function=of_team))
+    by_router.add_api_route("/one", count, name="one")
+    plain = APIRouter()
+    plain.add_api_route("/two", count, name="two")
+    plain.add_api_route("/three", count, name="three", generate_unique_id_function=of_team)
+    include(app, by_router)
+    include(app, plain)
+    assert {"team-one", "two", "team-three"} <= ids(app)
+    monkeypatch.setattr(extensions, "fastapi_options", {"generate_unique_id_function": of_team}, raising=False)
+    app = create_app(settings)
+    include(app, plain)
+    assert {"team-two", "team-three"} <= ids(app)
+
+
+@pytest.mark.parametrize("status", [460, 499, 520])
+def test_a_status_that_the_standard_does_not_know_is_described_too(status: int, settings: Settings) -> None:
+    app, team = create_app(settings), APIRouter()
+    team.add_api_route("/odd", count, responses={status: {"description": "Odd"}})
+    team.add_api_route("/even", count, responses=problems(status))
+    include(app, team)
+    assert "Problem" in schema_of(app, "/odd", "GET", status)["$ref"]
+    assert operation(app, "/even", "GET")["responses"][str(status)]["description"] == f"Status {status}"
 
 
 def test_no_parameter_is_said_to_take_null(service: FastAPI) -> None:

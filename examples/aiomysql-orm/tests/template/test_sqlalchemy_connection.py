@@ -138,6 +138,21 @@ async def test_a_stream_of_its_comes_in_parts_where_there_is_a_transaction(
         assert parts == [[0, 1, 2], [3, 4, 5, 6, 7, 8]]
 
 
+async def test_a_default_of_python_may_ask_the_database(probe_database: MakeDatabase, settings: Settings) -> None:
+    """https://docs.sqlalchemy.org/en/21/core/defaults.html#context-sensitive-default-functions"""
+
+    def next_place(context: Any) -> int:
+        return int(context.connection.scalar(select(func.count()).select_from(kept)))
+
+    kept = Table(
+        "kept", MetaData(), Column("id", Integer, primary_key=True), Column("place", Integer, default=next_place)
+    )
+    async with created(settings.database, kept), probe_database().transaction() as session:
+        for id in (1, 2, 3):
+            assert await session.affected(insert(kept), {"id": id}) == 1
+        assert await rows(session, select(kept.c.place).order_by(kept.c.id)) == [(0,), (1,), (2,)]
+
+
 async def test_a_default_that_only_the_server_can_make_is_made_before_the_row(
     probe_database: MakeDatabase, settings: Settings
 ) -> None:

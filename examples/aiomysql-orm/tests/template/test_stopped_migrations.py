@@ -147,13 +147,22 @@ def test_what_is_a_bug_of_the_migration_keeps_its_traceback(scripts: Scripts, st
         scripts.upgrade()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        'op.add_column("orders", sa.Column("x", sa.Integer()))',
+        r"op.execute('-- for the list\n ALTER TABLE orders ADD COLUMN x int')",
+        "op.execute('/* for the list */ ALTER TABLE orders ADD COLUMN x int')",
+    ],
+    ids=["operation", "behind a comment", "behind another"],
+)
 @pytest.mark.parametrize("in_block", [False, True])
 async def test_what_is_in_the_database_for_good_is_not_tried_again_and_is_told(
-    scripts: Scripts, database: DatabaseSettings, in_block: bool
+    scripts: Scripts, database: DatabaseSettings, in_block: bool, change: str
 ) -> None:
     """Rows before DDL that waits for a lock: where no transaction holds DDL, or after an autocommit block."""
     rows = f"{BLOCK if in_block else ''}op.execute('INSERT INTO counted VALUES (1)')"
-    scripts.write("third", f'{rows}\n    op.add_column("orders", sa.Column("x", sa.Integer()))', after="second")
+    scripts.write("third", f"{rows}\n    {change}", after="second")
     await asyncio.to_thread(scripts.upgrade, "second")
     async with connected(database) as connection:
         await driver.scalar(connection, "CREATE TABLE counted (id int)")

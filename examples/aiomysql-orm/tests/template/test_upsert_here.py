@@ -43,6 +43,18 @@ async def test_zero_is_a_key_as_any_other_where_the_server_makes_none_for_it(
 
 
 @pytest.mark.parametrize("number", [1, 2])
+async def test_the_mark_of_a_row_that_was_there_is_not_taken_for_the_last_key(
+    probe_database: MakeDatabase, number: int
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    given = [{"code": str(n), "value": 1} for n in range(number)]
+    async with database.transaction() as session:
+        for expected in (Upserted(inserted=number), Upserted(skipped=number)):
+            assert await upsert(session, numbered, given, conflict="code", update="value") == expected
+            assert await value(session, select(func.last_insert_id())) == 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
 async def test_triggers_see_each_row_once(
     probe_database: MakeDatabase, server: driver.RawConnection, number: int
 ) -> None:

@@ -41,6 +41,7 @@ ERRORS = {
     "slow": StatementTimeout(),
     "double": UniqueViolation(),
     "forbidden": HTTPException(403),
+    "method": HTTPException(405),
     "busy": HTTPException(429, "Slower"),
     "team": OutOfStock(),
     "bug": RuntimeError("secret"),
@@ -147,6 +148,7 @@ def logged(service: Process, url: str, before: str) -> list[dict[str, Any]]:
         ("slow", 1011, "The statement took too long"),
         ("double", 1008, "A row with these values is already there"),
         ("forbidden", 1008, "Forbidden"),
+        ("method", 1008, "Method Not Allowed"),
         ("busy", 1013, "Too Many Requests"),
         ("team", 1008, "It is out of stock: " + "é" * 51),
         ("bug", 1011, "Internal Server Error"),
@@ -173,6 +175,7 @@ def test_an_error_closes_an_open_socket_with_a_code_and_a_reason(
     [
         ("/before/away", 503),
         ("/before/full", 503),
+        ("/before/method", 405),
         ("/before/double", 409),
         ("/before/forbidden", 403),
         ("/before/team", 409),

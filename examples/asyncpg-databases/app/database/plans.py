@@ -2,7 +2,9 @@
 their columns, and for no other reason.
 """
 
+import re
 from collections.abc import Awaitable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,12 @@ from app.database import errors, unreadable
 PLANS = 200  # prepared statements that each connection keeps
 # Characters of the longest one, as in asyncpg: one that was made for so many rows takes megabytes of its backend.
 LONGEST = 15 * 1024
+_PATH = re.compile(r"search_path|\brole\b", re.IGNORECASE)
+_ELSEWHERE = re.compile(
+    r"""search_path|\A(?:\s|--[^\n]*\n|/\*.*?\*/)*
+    (?:SET\s+(?:(?:LOCAL|SESSION)\s+)?(?:ROLE|SCHEMA|SESSION\s+AUTHORIZATION)|CREATE|ALTER|DROP)\b""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
 # What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
@@ -24,7 +32,7 @@ async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> 
     the server refuses a plan whose result has changed. That costs a round trip for each statement.
     """
     elsewhere = connection.is_elsewhere and connection.is_in_transaction()
-    connection.is_elsewhere = elsewhere or _sets_path(statement, arguments)
+    connection.is_elsewhere = elsewhere or _leads_elsewhere(statement, arguments)
     known: tuple[Any, Any] | None = connection.plans.get(statement)
     if known is not None and not elsewhere:
         return known
@@ -38,12 +46,17 @@ async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> 
     return made
 
 
-def _sets_path(statement: str, arguments: Sequence[Any]) -> bool:
-    if "search_path" in statement or "SEARCH_PATH" in statement:
-        return True
-    if "set_config" in statement or "SET_CONFIG" in statement:
-        return any(isinstance(each, str) and each.lower() in ("search_path", "role") for each in arguments)
-    return statement.startswith(("SET", "set")) and "ROLE" in statement[:20].upper().split()  # whose "$user" is in it
+def _leads_elsewhere(statement: str, arguments: Sequence[Any]) -> bool:
+    if len(statement) > LONGEST:
+        return False
+    leads, by_arguments = _words_of(statement)
+    return leads or (by_arguments and _PATH.search(repr(arguments)) is not None)
+
+
+@lru_cache(1000)
+def _words_of(statement: str) -> tuple[bool, bool]:
+    """Whether tables are others after it, such as those of a role's own schema, and whether its arguments say so."""
+    return _ELSEWHERE.search(statement) is not None, "set_config" in statement.lower()
 
 
 def columns_of(plan: Any) -> Any:

@@ -35,7 +35,7 @@ from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
-from tests.statements import rows, sqlalchemy_engine, value
+from tests.statements import rows, run, sqlalchemy_engine, value
 from tests.template import server_types, ways
 from tests.template.types_table import COMMON, Boxed
 
@@ -200,12 +200,25 @@ async def test_a_default_may_depend_on_the_other_values_of_its_row(
     def doubled(context: Any) -> int:
         return 2 * int(context.get_current_parameters()["v0"])
 
+    def one_more(context: Any) -> int:
+        return 1 + int(context.get_current_parameters()["v1"])
+
     table = table_of(Integer())
     table.append_column(Column("v1", Integer, default=doubled))
+    table.append_column(Column("v2", Integer, default=one_more))
     await make(ddl, table)
+    made = select(table.c.v1, table.c.v2).order_by(table.c.id)
     async with probe_database().transaction() as session:
         await bulk_insert(session, table, [{"id": 1, "v0": 4}, {"id": 2, "v0": 5}])
-        assert await rows(session, select(table.c.v1).order_by(table.c.id)) == [(8,), (10,)]
+        assert await rows(session, made) == [(8, 9), (10, 11)]
+        await run(session, insert(table).values(id=3, v0=6))  # an ordinary one's
+        assert await rows(session, made) == [(8, 9), (10, 11), (12, 13)]
+
+
+async def test_rows_without_a_column_are_refused(probe_database: MakeDatabase) -> None:
+    async with probe_database().transaction() as session:
+        with pytest.raises(ValueError, match="the rows have no columns"):
+            await bulk_insert(session, table_of(), [{}, {}])
 
 
 @pytest.mark.parametrize(

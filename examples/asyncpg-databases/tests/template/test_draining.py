@@ -21,7 +21,7 @@ prepare()
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
-def service(settings: Settings, folder: Path, delay: str, *options: str) -> Process:
+def service(settings: Settings, folder: Path, delay: str, *options: str, server: str = "uvicorn") -> Process:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path.cwd()),
@@ -29,7 +29,7 @@ def service(settings: Settings, folder: Path, delay: str, *options: str) -> Proc
         "DATABASE_EXTERNAL_POOLER": str(settings.database.external_pooler),
         "SHUTDOWN_DELAY": delay,
     }
-    return Process("uvicorn", "app.main:app", "--port", "0", *options, folder=folder, environment=environment)
+    return Process(server, "app.main:app", "--port", "0", *options, folder=folder, environment=environment)
 
 
 def ask(port: int, path: str) -> tuple[int, Any]:
@@ -63,6 +63,18 @@ def test_a_service_stops_by_itself_after_the_delay(workers: str, settings: Setti
         process.says("Stopping in 0.1 s")
         assert process.exit_code() in (0, -signal.SIGTERM)
         assert process.output.count("Application shutdown complete") == int(workers)
+        assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_second_signal_stops_all_workers_at_once(number: signal.Signals, settings: Settings, tmp_path: Path) -> None:
+    with service(settings, tmp_path, "3600", "--workers", "2", server="app") as process:
+        process.says("(?s)Application startup complete.*Application startup complete")
+        process.terminate()
+        process.says("(?s)Stopping in 3600 s.*Stopping in 3600 s")
+        process.signal(number)
+        assert process.exit_code() == 0
+        assert process.output.count("Application shutdown complete") == 2
         assert "Traceback" not in process.output
 
 

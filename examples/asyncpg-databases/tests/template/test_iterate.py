@@ -74,6 +74,15 @@ async def test_a_statement_without_rows_is_run_and_gives_none(probe_database: Ma
         assert await session.fetch_val(select(probes.c.value)) == 9
 
 
+async def test_a_name_that_the_first_of_many_values_lacks_is_refused(probe_database: MakeDatabase) -> None:
+    """SQLAlchemy looks at the first alone: what others give would be lost."""
+    async with probe_database().transaction() as session:
+        for statement in (insert(probes), insert(probes).execution_options(of_ours=1), update(probes)):
+            with pytest.raises(StatementRefused, match="The first of the values has no amount, nmae, which others"):
+                await session.execute_many(statement, [probe(1), probe(2), probe(3) | {"nmae": 1, "amount": 1}])
+        assert await session.fetch_val(select(func.count()).select_from(probes)) == 0
+
+
 async def test_a_name_without_a_column_is_refused_for_many_values_too(probe_database: MakeDatabase) -> None:
     async with probe_database().transaction() as session:
         with pytest.raises(StatementRefused, match="has no place for nmae: use"):

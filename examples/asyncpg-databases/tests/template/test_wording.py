@@ -46,7 +46,7 @@ def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 def written(log: io.StringIO) -> str:
     """The text, without the escapes of JSON."""
     lines = log.getvalue().splitlines()
-    return "\n".join("\n".join(map(str, json.loads(x).values())) if x.startswith("{") else x for x in lines)
+    return "\n".join("\n".join(map(str, json.loads(x).values())) if x.startswith('{"') else x for x in lines)
 
 
 async def failing(database: Database, *statements: Any) -> errors.DatabaseError:
@@ -72,6 +72,31 @@ async def test_a_duplicate_is_told_by_its_constraint_and_code(probe_database: Ma
     assert SECRET[:4] in str(error.__cause__)  # or there would be nothing to hide
     shown = hidden(log, error, SECRET, SECRET[:4])
     assert "23505" in shown or "1062" in shown
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda logger, error: logger.error(error),
+        lambda logger, error: logger.error("It failed: %(error)s", {"error": error}),
+        lambda logger, error: logger.error("It failed: %s", [error, {"by": error}]),
+        lambda logger, error: logger.error({"error": error}),
+        lambda logger, error: logger.error("It failed", extra={"error": error}),
+        lambda logger, error: logger.error("It failed", extra={"errors": {"of": [error]}}),
+    ],
+    ids=["message", "named", "several", "members", "extra", "extras"],
+)
+async def test_an_error_is_in_our_words_wherever_it_is_given_to_the_log(
+    write: Callable[[logging.Logger, BaseException], None], probe_database: MakeDatabase, log: io.StringIO
+) -> None:
+    rows = [insert(probes).values(probe(number, name=NAME)) for number in (1, 2)]
+    cause = (await failing(probe_database(), *rows)).__cause__
+    assert cause is not None
+    assert NAME in str(cause)  # or there would be nothing to hide
+    write(logging.getLogger("team"), cause)
+    shown = written(log)
+    assert NAME not in shown
+    assert "23505" in shown or "1062" in shown or shown == "It failed", "plain text has no extras"
 
 
 async def test_what_a_session_cannot_store_is_not_told(probe_database: MakeDatabase, log: io.StringIO) -> None:

@@ -160,6 +160,10 @@ STAYING = [
     "SET SESSION AUTHORIZATION a",
     "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     "SET TIME ZONE 'UTC'",
+    "SET local.tenant = 1",
+    'SET "transaction".tenant = 1',
+    "SET constraints . tenant = 1",
+    "SET LOCAL search_path = pg_temp",
     "RESET ALL",
     "DISCARD ALL",
     "LISTEN a",
@@ -182,6 +186,7 @@ STAYING = [
     'SELECT "pg_advisory_lock"(1)',
     "SELECT setseed(0.5)",
     "SELECT set_limit(0.5)",
+    "SELECT dblink_connect_u('a', 'b')",
     "UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'",
     'WITH a AS (SELECT 1) UPDATE ONLY "pg_catalog"."pg_settings" SET setting = 1',
     """SELECT "set_config"('a.b', 'c', false)""",
@@ -216,6 +221,7 @@ NOT_STAYING = [
 # For test_session_state.py: what changes the session, and how to see that.
 STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "SET": (["SET statement_timeout = 12345"], "SHOW statement_timeout"),
+    "SET of a name that begins like LOCAL": (["SET local.made = '1'"], "SELECT current_setting('local.made', true)"),
     "search_path": (["SET SESSION search_path = pg_temp, public"], "SHOW search_path"),
     "set_config by text": (["SELECT set_config('app.made', '1', false)"], "SELECT current_setting('app.made', true)"),
     "set_config by func": (

@@ -140,8 +140,9 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in (
-    *("commit", "connection", "delete", "execute", "flush", "get", "get_one", "merge", "refresh", "rollback"),
-    *("aclose", "close", "invalidate", "reset", "run_sync", "scalar", "scalars", "stream", "stream_scalars"),
+    *("commit", "connection", "delete", "delete_all", "execute", "flush", "get", "get_one", "merge", "merge_all"),
+    *("aclose", "close", "invalidate", "refresh", "reset", "rollback"),
+    *("run_sync", "scalar", "scalars", "stream", "stream_scalars"),
 ):
     setattr(Session, _name, _one_at_a_time(getattr(AsyncSession, _name)))
 for _name in ("start", "commit", "rollback", "__aexit__"):

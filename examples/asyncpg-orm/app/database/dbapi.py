@@ -18,10 +18,13 @@ class _Runner(Protocol):
     async def run(self, statement: str, arguments: Sequence[Any], send: Any = driver.run) -> Ran: ...
 
 
+class NeedsConnection(Exception):
+    """A default of Python's asks the database: the statement has to go by SQLAlchemy's Connection."""
+
+
 class Cursor:
     """The DB-API's cursor, as SQLAlchemy's asynchronous dialects use one."""
 
-    arraysize = 1
     lastrowid = property(lambda self: self.ran.lastrowid)
     rowcount = property(lambda self: self.ran.rowcount)
     description = property(lambda self: self.ran.description)
@@ -32,7 +35,8 @@ class Cursor:
         self._read = 0
 
     def execute(self, statement: str, arguments: Sequence[Any] = (), send: Any = None) -> None:
-        assert self._runner is not None, "what needs its connection goes by way of Connection.execute"
+        if self._runner is None:
+            raise NeedsConnection
         self.ran, self._read = (await_only(self._runner.run(statement, arguments, send or self._send)), 0)
 
     def executemany(self, statement: str, arguments: Sequence[Sequence[Any]]) -> None:

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import DateTime, Float
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
 NAME = "asyncpg"
@@ -49,11 +49,11 @@ REFUSED_BECAUSE = "COPY by text has no rows to send or to receive: app.database.
 # What stays with the session when the transaction is over, https://www.postgresql.org/docs/current/sql-discard.html;
 # a function that takes a lock or sets a variable for the transaction alone has a name or an argument of its own.
 STAYING = re.compile(
-    r"""^SET\ (?!(?:LOCAL|TRANSACTION|CONSTRAINTS)\b)
+    r"""^SET\ (?!(?:LOCAL|TRANSACTION|CONSTRAINTS)\ (?!\.))
     |^(?:RESET|LISTEN|UNLISTEN|PREPARE|DEALLOCATE|DISCARD|LOAD|CALL|DO)\b|^DECLARE\b.*\bWITH\ HOLD\b
     |^(?:EXPLAIN\ .*)?\bCREATE\ (?:OR\ REPLACE\ )?(?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!.*\bON\ COMMIT\ DROP\b)
-    |(?<!\bINSERT\ )(?<!\bMERGE\ )\bINTO\ (?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!FROM\b)|\bPG_TEMP\ ?\.
-    |\b(?:SETSEED|SET_LIMIT|DBLINK_CONNECT|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(|\bUPDATE\ .*\bPG_SETTINGS\b
+    |(?<!\bINSERT\ )(?<!\bMERGE\ )\bINTO\ (?:(?:GLOBAL|LOCAL)\ )?TEMP(?:ORARY)?\ (?!FROM\b)|\bPG_TEMP\b
+    |\b(?:SETSEED|SET_LIMIT|DBLINK_CONNECT(?:_U)?|PG_REPLICATION_ORIGIN_SESSION_SETUP|PG_(?:TRY_)?ADVISORY_LOCK(?:_SHARED)?)\ ?\(|\bUPDATE\ .*\bPG_SETTINGS\b
     |\bSET_CONFIG\ ?\((?!(?:[^()]|\([^()]*\))*,\ ?TRUE\ ?\))""",
     re.VERBOSE,
 )
@@ -74,5 +74,6 @@ def without_own_variables(code: str) -> str:
 
 
 def sorts_otherwise(type: Any) -> bool:
-    """Whether ORDER BY and > do not agree: there is no such type."""
-    return False
+    """Whether ORDER BY, > and what Python reads do not agree: a Decimal has ten digits of a float."""
+    type = getattr(type, "impl_instance", type)  # of a service's own
+    return isinstance(type, Float) and bool(type.asdecimal)

@@ -89,7 +89,7 @@ async def run_text(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def run_many(connection: RawConnection, statement: str, arguments: Sequence[Sequence[Any]]) -> Ran:
     """The statement for each, in one round trip for many; nobody says how many rows it matched."""
-    plan, _ = await plan_of(connection, statement, ())
+    plan, _ = await plan_of(connection, statement, arguments)
     try:
         await fetched(connection, statement, plan, plan.executemany(arguments))
     except Exception:

@@ -5,7 +5,7 @@ do, which the server's catalogue has.
 import re
 
 from app.database import dialect, driver
-from app.database.statements import calls, code_with_names, stays
+from app.database.statements import CALLED, code_with_names, stays
 
 _STATEMENTS = re.compile(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b")
 _MADE = re.compile(r"\bEXECUTE\b")  # from text, which is in its strings
@@ -16,7 +16,7 @@ async def leaving_state(connection: driver.RawConnection) -> frozenset[str]:
     stored = (await driver.run(connection, dialect.FUNCTIONS, ())).rows
     sources = [(name.upper(), code_with_names(source), source) for name, source in stored if source]
     leaving = {name for name, code, source in sources if _leaves_state(code, source)}
-    while callers := {name for name, code, _ in sources if name not in leaving and not leaving.isdisjoint(calls(code))}:
+    while callers := {name for name, code, _ in sources if not leaving.isdisjoint(CALLED.findall(code))} - leaving:
         leaving |= callers
     return frozenset(leaving)
 

@@ -38,6 +38,9 @@ class Record(Row[Any]):
     def values(self) -> ValuesView[Any]:
         return self._mapping.values()
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._parent._keys
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._parent._keys)
 

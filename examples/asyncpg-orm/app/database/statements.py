@@ -3,11 +3,11 @@ made. Comments, strings and quoted names have none.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from hashlib import sha256
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.util import LRUCache
 
@@ -15,7 +15,7 @@ from app.database import dialect
 from app.database.errors import ReadOnlySession, StatementRefused
 
 _WORD = re.compile(r"(?<![\w.$])[^\W\d]\w*|[;(]")  # what follows a dot is a column
-_CALLED = re.compile(r"([\w$]+) ?\(")
+CALLED = re.compile(r"([\w$]+) ?\(")  # also a word before a bracket
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 _WRITING = {"WITH": _CHANGING, "ANALYZE": _CHANGING | {"CREATE", "REFRESH", "EXECUTE"}}  # what may come after them
 _FUNCTIONS = ("INSERT(", "REPLACE(")
@@ -62,6 +62,9 @@ class Kind:
     local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
     calls: frozenset[str]
 
+    def stays_by(self, rows: Iterable[Sequence[Any]]) -> bool:
+        return any(row[n] is not True for n in self.local_by for row in rows)
+
 
 @_remembered
 def kind_of(statement: str) -> Kind:
@@ -78,7 +81,7 @@ def kind_of(statement: str) -> Kind:
     named = code_with_names(statement)
     refused = dialect.REFUSED.match(named) is not None
     local_by = tuple(int(n) - 1 for n in dialect.LOCAL_BY.findall(named))
-    return Kind(_reads(first, words), refused, stays(named), returns, local_by, calls(named))
+    return Kind(_reads(first, words), refused, stays(named), returns, local_by, frozenset(CALLED.findall(named)))
 
 
 def code_with_names(statement: str) -> str:
@@ -89,11 +92,6 @@ def code_with_names(statement: str) -> str:
 def stays(code: str) -> bool:
     """Whether what it does is there when the transaction is over."""
     return dialect.STAYING.search(dialect.LOCAL_BY.sub("", code)) is not None
-
-
-def calls(code: str) -> frozenset[str]:
-    """The names before a bracket, some of which are words of SQL."""
-    return frozenset(_CALLED.findall(code))
 
 
 def _code_of(statement: str, instead: Callable[[re.Match[str]], str]) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import BackgroundTasks, FastAPI, HTTPException
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request
 from httpx import ASGITransport, AsyncClient
 from pydantic import ValidationError
 from sqlalchemy import select
-from starlette.responses import StreamingResponse
+from starlette.responses import FileResponse, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import requests
@@ -228,6 +228,46 @@ async def test_an_answer_that_breaks_off_is_said_to_be_cut_off(
     assert (await asking.get("/stream")).status_code == 200
     (line,) = lines()
     assert (line["status"], line["cut_off"], line["message"].endswith(", cut off")) == (200, True, True)
+
+
+async def messages_of(app: ASGIApp, path: str, *extensions: str) -> list[Message]:
+    """What the service sends to a server that has these extensions of ASGI."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    with suppress(RuntimeError):
+        await app({**scope, "extensions": {name: {} for name in extensions}}, nothing, send)
+    return sent
+
+
+async def test_an_answer_after_early_hints_has_its_end_also_if_it_is_that_to_a_bug(
+    app: FastAPI, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    @app.get("/hints")
+    async def hints(request: Request) -> None:
+        await request.send_early_hints("</style.css>; rel=preload; as=style")
+        raise RuntimeError
+
+    sent = await messages_of(app, "/hints", "http.response.early_hint")
+    assert [each["type"].rpartition(".")[2] for each in sent] == ["early_hint", "start", "body"]
+    (line,) = lines()
+    assert (line["status"], "cut_off" in line) == (500, False)
+
+
+async def test_a_file_that_the_server_sends_itself_is_no_answer_that_was_cut_off(
+    app: FastAPI, lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    @app.get("/file")
+    async def file() -> FileResponse:
+        return FileResponse(__file__)
+
+    sent = await messages_of(app, "/file", "http.response.pathsend")
+    assert [each["type"].rpartition(".")[2] for each in sent] == ["start", "pathsend"]
+    (line,) = lines()
+    assert (line["status"], "cut_off" in line) == (200, False)
 
 
 async def test_a_request_that_the_server_cancels_at_its_end_is_answered_that_it_stops(

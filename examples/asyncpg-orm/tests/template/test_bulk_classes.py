@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, select
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select, update
 from sqlalchemy.orm import registry
 
 from app.database import Database
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
+from app.settings import Settings
 from tests.probes import numbered
-from tests.statements import rows
+from tests.statements import created, rows, run
 
 MakeDatabase = Callable[..., Database]
 
@@ -35,6 +36,14 @@ class Saw(Tool):
     pass
 
 
+class Fruit:
+    """Its attributes have other names than the columns, of which one is another class's."""
+
+
+class Apple(Fruit):
+    pass
+
+
 class Counted:
     """Its version is in `changed`."""
 
@@ -51,6 +60,25 @@ for parent, child, kind in ((Animal, Bird, numbered.c.value), (Tool, Saw, number
     mapped = registry()
     mapped.map_imperatively(parent, numbered, polymorphic_on=kind, polymorphic_identity=0)
     mapped.map_imperatively(child, inherits=parent, polymorphic_identity=BIRD)
+fruits = Table(
+    "fruits",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("kind", Integer),
+    Column("named", String(20)),
+    Column("slug", String(20), default=lambda context: str(context.get_current_parameters()["named"]).lower()),
+    Column("of_another_class", Integer, default=100, onupdate=200),
+)
+mapped = registry()
+mapped.map_imperatively(
+    Fruit,
+    fruits,
+    polymorphic_on=fruits.c.kind,
+    polymorphic_identity=0,
+    exclude_properties=["of_another_class"],
+    properties={"label": fruits.c.named},
+)
+mapped.map_imperatively(Apple, inherits=Fruit, polymorphic_identity=BIRD)
 registry().map_imperatively(Counted, numbered, version_id_col=numbered.c.changed)
 registry().map_imperatively(CountedByServer, numbered, version_id_col=numbered.c.changed, version_id_generator=False)
 registry().map_imperatively(
@@ -77,6 +105,21 @@ async def test_a_row_of_a_class_in_a_hierarchy_is_of_that_class(
             else:
                 assert await upsert(session, target, [given], conflict="code") == Upserted(inserted=1)
         assert await kinds(session, numbered.c[column]) == [kind, OWN_CODE]
+
+
+async def test_what_the_columns_of_the_table_have_by_default_is_stored_whatever_the_class_maps(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    stored = select(*fruits.c).order_by(fruits.c.id)
+    async with created(settings.database, fruits), probe_database().transaction() as session:
+        await bulk_insert(session, Apple, [{"id": 1, "label": "Red"}])
+        await run(session, insert(fruits).values(id=2, kind=BIRD, named="Red"))  # an ordinary one's
+        first, second = await rows(session, stored)
+        assert first[1:] == second[1:] == (BIRD, "Red", "red", 100)
+        await bulk_update(session, Apple, [{"id": 1, "label": "Green"}], key="id")
+        await run(session, update(fruits).values(named="Green").where(fruits.c.id == 2))
+        first, second = await rows(session, stored)
+        assert first[1:] == second[1:] == (BIRD, "Green", "red", 200)
 
 
 async def test_a_row_that_is_there_stays_of_its_class(probe_database: MakeDatabase) -> None:

@@ -29,7 +29,7 @@ from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
-from tests.statements import rows, run
+from tests.statements import created, rows, run
 from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
@@ -94,6 +94,14 @@ async def test_a_partial_index_is_a_key_of_the_rows_that_it_has(
         await bulk_insert(session, things, [{"name": "a", "live": 1}, {"name": "a", "live": 0}])
         given = [{"name": "a", "live": 1}, {"name": "a", "live": 0}, {"name": "b", "live": 1}]
         assert await upsert(session, things, given, conflict="name") == Upserted(inserted=2, skipped=1)
+
+
+async def test_a_key_may_be_an_array(probe_database: MakeDatabase, settings: Settings) -> None:
+    tagged = Table("tagged", MetaData(), Column("tags", ARRAY(String(9)), primary_key=True), Column("value", Integer))
+    given = [{"tags": tags, "value": value} for value, tags in enumerate((["a"], ["a", "b"], ["a"], []))]
+    async with created(settings.database, tagged), probe_database().transaction() as session:
+        assert await upsert(session, tagged, given, conflict="tags", update="value") == Upserted(3, 1, 0)
+        assert await rows(session, select(tagged).order_by(tagged.c.value)) == [(["a", "b"], 1), (["a"], 2), ([], 3)]
 
 
 async def test_row_level_security_holds_for_bulk_rows(

@@ -88,6 +88,8 @@ async def test_a_flush_that_failed_and_was_caught_ends_the_unit(probe_database: 
                 await session.flush()
             with pytest.raises(TransactionAborted):  # SQLAlchemy's PendingRollbackError
                 await session.execute(select(Entity.id))
+            with pytest.raises(TransactionAborted):
+                await session.merge_all([Entity(id=4, name="four")])
             with suppress(DatabaseError):
                 await session.affected(insert(Entity).values(id=3, name="three"))
     assert isinstance(caught.value, DatabaseError)

@@ -3,11 +3,13 @@
 import ast
 import asyncio
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.operations.ops import MigrationScript
 from sqlalchemy import BigInteger, Column, Enum, ForeignKey, Integer, MetaData, String, Table
 from sqlalchemy.types import TypeDecorator
@@ -83,6 +85,15 @@ def there_and_back(scripts: Scripts) -> None:
 def test_a_migration_of_nothing_is_refused_and_the_place_to_look_at_is_named(scripts: Scripts) -> None:
     with pytest.raises(SystemExit, match=r"^There is nothing to migrate: .*app/models\.py"):
         scripts.generate("nothing")
+    assert scripts.revisions() == []
+
+
+def test_a_migration_without_a_name_is_refused_before_it_is_written(scripts: Scripts, metadata: MetaData) -> None:
+    orders(metadata)
+    config = scripts.config
+    config.cmd_opts = Namespace(autogenerate=True)  # alembic revision --autogenerate
+    with pytest.raises(SystemExit, match=r'^Say what the migration does: -m "add orders"'):
+        command.revision(config, autogenerate=True)
     assert scripts.revisions() == []
 
 

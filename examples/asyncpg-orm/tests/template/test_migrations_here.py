@@ -214,11 +214,18 @@ async def test_two_that_migrate_at_once_take_turns_also_when_one_has_an_autocomm
     await driver.close(server)
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        'op.create_index("ix", "orders", ["id"], unique=True, postgresql_concurrently=True)',
+        r"op.execute('-- of orders\n create unique /* ! */ index concurrently ix ON orders (id)')",
+    ],
+    ids=["operation", "text"],
+)
 def test_an_index_that_was_not_finished_is_told_and_not_taken_for_one(
-    scripts: Scripts, database: DatabaseSettings
+    scripts: Scripts, database: DatabaseSettings, index: str
 ) -> None:
     scripts.write("first", 'op.execute("CREATE TABLE orders AS SELECT 1 AS id FROM generate_series(1, 2)")')
-    index = 'op.create_index("ix", "orders", ["id"], unique=True, postgresql_concurrently=True)'
     scripts.write("second", f"with op.get_context().autocommit_block(): {index}", after="first")
     for _ in range(2):
         with pytest.raises(SystemExit, match=r"^Migration second did not finish its index \("):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -47,6 +48,7 @@ from app.database import (
     connecting,
     driver,
     error_codes,
+    plans,
 )
 from app.settings import Settings
 from tests import facts
@@ -337,7 +339,16 @@ async def test_many_rows_of_which_one_cannot_be_sent_are_none(probe_database: Ma
         assert await rows(session, select(probes.c.id)) == [(0,)]
 
 
-@pytest.mark.parametrize("way", ["SET LOCAL search_path TO {}", "SELECT set_config('search_path', '{}', true)"])
+WAYS_TO_TENANTS = [
+    "SET LOCAL search_path TO {}",
+    "SET LOCAL Search_Path TO {}",
+    "/* of the tenant */\n SET LOCAL\nSCHEMA '{}'",
+    "SELECT set_config('search_path', '{}', true)",
+    "SELECT SET_CONFIG('Search_Path', '{}', true)",
+]
+
+
+@pytest.mark.parametrize("way", WAYS_TO_TENANTS)
 async def test_each_tenant_has_a_schema_with_types_of_its_own(
     probe_database: MakeDatabase, server: driver.RawConnection, way: str
 ) -> None:
@@ -359,6 +370,50 @@ async def test_each_tenant_has_a_schema_with_types_of_its_own(
             assert await value(session, select(func.count()).select_from(probes)) == 0
     for name in tenants:
         await server.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+async def test_a_temporary_table_of_each_unit_has_columns_of_its_own(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    for columns, row in (("1 AS a", (1,)), ("2 AS a, 'two' AS b", (2, "two")), ("3.5 AS a", (Decimal("3.5"),))):
+        async with database.transaction() as session:
+            await run(session, text(f"CREATE TEMP TABLE made ON COMMIT DROP AS SELECT {columns}"))
+            assert await rows(session, text("SELECT * FROM made")) == [row]
+
+
+LEADING_ELSEWHERE: list[tuple[str, Any]] = [
+    ("SET LOCAL ROLE a", ()),
+    ("\n set local role a", ()),
+    ("-- of the tenant\nSET SESSION AUTHORIZATION a", ()),
+    ("SET LOCAL SESSION AUTHORIZATION a", ()),
+    ("SELECT set_config($1, $2, true)", ("Role", "a")),
+    ("SELECT set_config($1, $2, true)", [("a.b", "c"), ("search_path", "a")]),
+    ("CREATE TEMP TABLE a (x int) ON COMMIT DROP", ()),
+    ("ALTER TABLE a ADD COLUMN y int", ()),
+]
+STAYING_THERE: list[tuple[str, Any]] = [
+    ("SELECT created, altered FROM roles WHERE role = 'SET ROLE a'", ()),
+    ("UPDATE a SET role = $1", ("search_path",)),
+    ("SELECT set_config($1, $2, true)", ("a.b", "c")),
+    ("SELECT 'CREATE TABLE'", ()),
+]
+
+
+@pytest.mark.parametrize(("statement", "arguments"), [*LEADING_ELSEWHERE, *STAYING_THERE])
+def test_after_which_statements_tables_are_others_is_known(statement: str, arguments: Any) -> None:
+    assert plans._leads_elsewhere(statement, arguments) == ((statement, arguments) in LEADING_ELSEWHERE)
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which DO is refused
+@pytest.mark.parametrize("last", [True, False])
+async def test_settings_of_many_values_stay_when_one_of_them_does(probe_database: MakeDatabase, last: bool) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    given = [{"name": f"made.n{n}", "value": "1", "own": n < 2 or last} for n in range(3)]
+    async with database.transaction() as session:
+        connection = await value(session, text(facts.SESSION_ID))
+        await ways.write_many(session, text("SELECT set_config(:name, :value, :own)"), given)
+    async with database.read() as session:
+        assert (await value(session, text(facts.SESSION_ID)) == connection) is last
+        assert not await value(session, text("SELECT current_setting('made.n2', true)"))
 
 
 @pytest.mark.usefixtures("no_pooler")  # behind which DO is refused

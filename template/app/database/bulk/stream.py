@@ -49,7 +49,7 @@ async def stream(
             yield rows
         if len(rows) < page:
             return
-        reached, last = last, tuple(rows[-1][selected.index(column)] for column in key)
+        reached, last = (last, tuple(rows[-1][selected.index(column)] for column in key))
         if last == reached:
             raise ValueError(f"the key {last} is not the same to the server: the next page would begin there again")
 

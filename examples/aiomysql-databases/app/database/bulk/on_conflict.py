@@ -19,6 +19,7 @@ from app.database.unit import Unit
 
 _DUPLICATES = re.compile(rb"Duplicates: (\d+)")
 _OUT_OF_RANGE = 1690
+_NO_MARK = "DO LAST_INSERT_ID(0)"  # which the next unit would meet
 _THERE = 2**64 - 1  # ~0, which is no key that a server makes
 
 
@@ -49,8 +50,9 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
 
 async def _together(raw: driver.RawConnection, text: str) -> tuple[int, int]:
     """What the rows count, and how many were there: the duplicates, which only the text of the answer has."""
-    affected = await raw.query(text)
+    affected = await raw.query(f"{text}; {_NO_MARK}")
     found = _DUPLICATES.search(raw._result.message)
+    await raw.next_result()
     return affected, int(found[1]) if found else 0
 
 
@@ -58,10 +60,12 @@ async def _alone(raw: driver.RawConnection, text: str) -> tuple[int, int]:
     """The same for one row, of which the answer has no text. That of the INSERT loses the mark where triggers insert:
     https://dev.mysql.com/doc/refman/9.7/en/information-functions.html#function_last-insert-id
     """
-    await raw.query(f"DO LAST_INSERT_ID(0); {text}; SELECT LAST_INSERT_ID()")  # one round trip
+    await raw.query(f"{_NO_MARK}; {text}; SELECT LAST_INSERT_ID(); {_NO_MARK}")  # one round trip
     affected = await raw.next_result()
     await raw.next_result()
-    return affected, raw._result.rows[0][0] == _THERE
+    ((mark,),) = raw._result.rows
+    await raw.next_result()
+    return affected, mark == _THERE
 
 
 def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Columns) -> str:

@@ -38,6 +38,8 @@ async def stream(
         raise ValueError(f"{unlike} cannot be in a key: the server sorts and compares its type in two ways")
     ordered = query.order_by(None).order_by(*key).limit(page)
     selected, last = list(query.selected_columns), tuple[Any, ...]()
+    if unfit := ", ".join(column.key for column in key if column.nullable or column not in set(selected)):
+        raise ValueError(f"{unfit} cannot be in the key: it may be NULL, or the query does not select it")
     while True:
         async for attempt in stamina.retry_context(on=Unavailable, attempts=6 if last else 1, timeout=None):
             with attempt:
@@ -47,7 +49,9 @@ async def stream(
             yield rows
         if len(rows) < page:
             return
-        last = tuple(rows[-1][selected.index(column)] for column in key)
+        reached, last = (last, tuple(rows[-1][selected.index(column)] for column in key))
+        if last == reached:
+            raise ValueError(f"the key {last} is not the same to the server: the next page would begin there again")
 
 
 def _after(key: Columns, last: tuple[Any, ...]) -> Any:

@@ -1,6 +1,6 @@
 """Values as an ordinary INSERT or UPDATE sends them: by SQLAlchemy's types, with the defaults that Python makes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -17,11 +17,11 @@ class Encoder:
     """For rows with the names of the first one. Raises ValueError for columns that bulk rows cannot have."""
 
     def __init__(self, dialect: Dialect, target: Target, row: Row, defaults: Literal["default", "onupdate"]) -> None:
-        self.table, known = columns_of(target)
+        self.table, _ = columns_of(target)
         self._names = tuple(row)
         given = chosen(target, self._names)
         of_rows = {*given}
-        others: dict[Column[Any], Any] = {c: getattr(c, defaults) for c in known.values()}
+        others: dict[Column[Any], Any] = {c: getattr(c, defaults) for c in self.table.columns}  # of siblings, too
         if defaults == "default":
             others |= made_by_class(target)
         self._makers = [
@@ -30,6 +30,8 @@ class Encoder:
             if made is not None and column not in of_rows and _needed(column, made)
         ]
         self.columns = (*given, *(column for column, _ in self._makers))
+        if not self.columns:
+            raise ValueError("the rows have no columns: give each one at least")
         for column in self.columns:
             _refuse(column)
         self._processors = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in self.columns]
@@ -42,13 +44,20 @@ class Encoder:
             raise self._misfit(rows, first) from None
         if set(map(len, rows)) != {len(self._names)}:
             raise self._misfit(rows, first)
-        values += (
-            [made.arg(_Context(row)) if made.is_callable else made.arg for row in rows] for _, made in self._makers
-        )
+        for _, made in self._makers:
+            if made.is_callable:
+                values.append([made.arg(_Context(row)) for row in self._so_far(values, len(rows))])
+            else:
+                values.append([made.arg] * len(rows))
         return [
             _encoded(process, column, first) if process else column
             for process, column in zip(self._processors, values, strict=True)
         ]
+
+    def _so_far(self, values: list[list[Any]], count: int) -> Iterator[Row]:
+        """The rows as a default sees them: by the columns' names, with what the defaults before it have made."""
+        keys = [column.key for column in self.columns[: len(values)]]
+        return (dict(zip(keys, row, strict=True)) for row in (zip(*values, strict=True) if values else [()] * count))
 
     def _misfit(self, rows: list[Row], first: int) -> ValueError:
         names = set(self._names)

@@ -2,21 +2,17 @@
 
 from dataclasses import replace
 
-from sqlalchemy import BigInteger, Column, MetaData, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, MetaData, Table
 
-from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
 
 NUMBER = "number_of_bulk_row"
 
 
-def table_for(batch: Batch, unique: Columns = ()) -> Table:
+def table_for(batch: Batch) -> Table:
     """Of another name than the table's own, which it would hide; of no types: the server has them."""
     name = "bulk_rows" + "_" * (batch.table.name == "bulk_rows")
-    table = Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in batch.columns))
-    if unique:
-        table.append_constraint(UniqueConstraint(*(column.name for column in unique)))
-    return table
+    return Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in batch.columns))
 
 
 def numbered(batch: Batch, staging: Table) -> Batch:

@@ -59,6 +59,10 @@ def _distinct(batch: Batch, keys: Columns) -> Iterator[Batch]:
     times: Counter[tuple[Any, ...]] = Counter()
     parts: list[list[int]] = []
     for place, key in enumerate(batch.keys(keys)):
+        try:
+            hash(key)
+        except TypeError:  # an array
+            key = (repr(key),)
         number = 0 if None in key else times[key]  # NULL equals nothing
         times[key] += 1
         if number == len(parts):
