@@ -51,7 +51,8 @@ REFUSED_BECAUSE = "It would commit what came before, and cannot be undone: make 
 # What stays with the session when the transaction is over: https://dev.mysql.com/doc/c-api/9.7/en/mysql-reset-connection.html
 STAYING = re.compile(
     r"""^(?:SET\ STATEMENT\ .*?\ FOR\ )?(?:SET(?!\ STATEMENT\b)|USE|PREPARE|EXECUTE|DEALLOCATE|HANDLER|CALL|DO|LOAD)\b
-    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=|\bINTO\ ?@|^GET\b""",
+    |\b(?:CREATE|DROP)\ (?:OR\ REPLACE\ )?TEMPORARY\b|\bGET_LOCK\ ?\(|\bLAST_INSERT_ID\ ?\(\ ?[^\ )]|:=
+    |\bINTO\ ?@|^GET\b""",
     re.VERBOSE,
 )
 LOCAL_BY = re.compile("(?!)")  # nothing stays or not by the value of a parameter

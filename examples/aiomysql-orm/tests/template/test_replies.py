@@ -25,7 +25,8 @@ READ: dict[str, str] = {
     "one column without a name": "SELECT ''",
     "two of one name": "SELECT 1 AS a, 2 AS a",
     **{f"DATETIME({n})": f"SELECT CAST('2024-02-29 23:59:58.123456' AS DATETIME({n}))" for n in range(7)},
-    "the first and the last": "SELECT TIMESTAMP '0001-01-01 00:00:00', DATE '9999-12-31', TIMESTAMP '9999-12-31 23:59:59'",
+    "the first": "SELECT TIMESTAMP '0001-01-01 00:00:00', DATE '0001-01-01'",
+    "the last": "SELECT DATE '9999-12-31', TIMESTAMP '9999-12-31 23:59:59'",
     "no instants": "SELECT CAST('10:00:00.5' AS TIME(1)), '2024-02-30', NULL",
 }
 # Where a length is written in another way, and where a packet ends and another one follows.

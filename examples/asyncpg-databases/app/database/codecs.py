@@ -1,7 +1,7 @@
 """Times as what they are: asyncpg's own codecs store the first and the last day as infinity, and count the days of an
 interval in 32 bits, where ten million years were minus two.
 
-A timestamptz has asyncpg's own, which is faster by far: UtcDateTime refuses the two instants that it stores as infinity.
+A timestamptz has asyncpg's own, far faster one: UtcDateTime refuses the two instants that it stores as infinity.
 
 Infinity is read as the last day or instant, as asyncpg does: it may be what an earlier release has stored.
 """
