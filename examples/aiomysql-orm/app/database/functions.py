@@ -2,10 +2,19 @@
 do, which the server's catalogue has.
 """
 
+import logging
 import re
+from functools import lru_cache
+from typing import TypeAlias
 
 from app.database import dialect, driver
+from app.database.errors import Unavailable
 from app.database.statements import CALLED, code_with_names, stays
+from app.database.translation import translate
+
+logger = logging.getLogger(__name__)
+
+Functions: TypeAlias = tuple[tuple[str, str | None], ...]
 
 _STATEMENTS = re.compile(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b")
 _MADE = re.compile(r"\bEXECUTE\b")  # from text, which is in its strings
@@ -13,8 +22,19 @@ _MADE = re.compile(r"\bEXECUTE\b")  # from text, which is in its strings
 
 async def leaving_state(connection: driver.RawConnection) -> frozenset[str]:
     """Their names, in capitals, as of now. Those of which the user may not see the source are not among them."""
-    stored = (await driver.run(connection, dialect.FUNCTIONS, ())).rows
-    sources = [(name.upper(), code_with_names(source), source) for name, source in stored if source]
+    try:
+        stored = (await driver.run(connection, dialect.FUNCTIONS, ())).rows
+    except Exception as error:
+        if isinstance(translate(error, writing=False), Unavailable | None):
+            raise
+        logger.warning("What stored functions leave on a session is not seen, as the server lists none: %r", error)
+        return frozenset()
+    return _leaving(tuple(map(tuple, stored)))
+
+
+@lru_cache(4)  # each connection asks anew, and mostly nothing has changed
+def _leaving(functions: Functions) -> frozenset[str]:
+    sources = [(name.upper(), code_with_names(source), source) for name, source in functions if source]
     leaving = {name for name, code, source in sources if _leaves_state(code, source)}
     while callers := {name for name, code, _ in sources if not leaving.isdisjoint(CALLED.findall(code))} - leaving:
         leaving |= callers

@@ -55,7 +55,7 @@ from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
 from tests.template import ways
-from tests.urls import replaced
+from tests.urls import as_user, replaced
 
 MakeDatabase = Callable[..., Database]
 
@@ -452,6 +452,28 @@ async def test_of_several_hosts_the_first_that_answers_and_has_the_wanted_part_i
     with nullcontext() if kind is None else pytest.raises(kind, check=lambda error: type(error) is kind):
         async with database.read() as session:
             assert await value(session, select(1)) == 1
+
+
+@pytest.mark.usefixtures("no_pooler")  # which may know no other users
+async def test_a_user_who_may_not_read_the_catalogue_of_functions_is_served(
+    probe_database: MakeDatabase,
+    settings: Settings,
+    server: driver.RawConnection,
+    worker_id: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    user = f"catalogue_{worker_id}"
+    await facts.create_user(server, user, "secret")
+    await server.execute("REVOKE SELECT ON pg_catalog.pg_proc FROM PUBLIC")
+    try:
+        database = probe_database(url=as_user(settings.database.url, user, "secret"))
+        async with database.read() as session:
+            assert await value(session, select(1)) == 1
+        await database.close()
+    finally:
+        await server.execute("GRANT SELECT ON pg_catalog.pg_proc TO PUBLIC")
+        await facts.drop_user(server, user)
+    assert "What stored functions leave on a session is not seen" in caplog.text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0"), (1e-9, "1"), (0.0004, "1"), (0.0016, "2"), (4.1, "4100")])

@@ -1,6 +1,7 @@
 """Values as an ordinary INSERT or UPDATE sends them: by SQLAlchemy's types, with the defaults that Python makes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -44,20 +45,17 @@ class Encoder:
             raise self._misfit(rows, first) from None
         if set(map(len, rows)) != {len(self._names)}:
             raise self._misfit(rows, first)
-        for _, made in self._makers:
+        for _, made in self._makers:  # in their order: one may ask for what another one has made
             if made.is_callable:
-                values.append([made.arg(_Context(row)) for row in self._so_far(values, len(rows))])
+                names = [column.key for column in self.columns[: len(values)]]
+                given = zip(*values, strict=True) if values else repeat((), len(rows))
+                values.append([made.arg(_Context(names, row)) for row in given])
             else:
                 values.append([made.arg] * len(rows))
         return [
             _encoded(process, column, first) if process else column
             for process, column in zip(self._processors, values, strict=True)
         ]
-
-    def _so_far(self, values: list[list[Any]], count: int) -> Iterator[Row]:
-        """The rows as a default sees them: by the columns' names, with what the defaults before it have made."""
-        keys = [column.key for column in self.columns[: len(values)]]
-        return (dict(zip(keys, row, strict=True)) for row in (zip(*values, strict=True) if values else [()] * count))
 
     def _misfit(self, rows: list[Row], first: int) -> ValueError:
         names = set(self._names)
@@ -67,10 +65,14 @@ class Encoder:
 
 
 class _Context:
-    """What a default that depends on the row's other values asks for."""
+    """What a default that depends on the row's other values asks for, by the columns' names."""
 
-    def __init__(self, row: Row) -> None:
-        self.current_parameters = row
+    def __init__(self, names: list[str], values: tuple[Any, ...]) -> None:
+        self._names, self._values = names, values
+
+    @property
+    def current_parameters(self) -> Row:
+        return dict(zip(self._names, self._values, strict=True))
 
     def get_current_parameters(self, isolate_multiinsert_groups: bool = True) -> Row:
         return self.current_parameters
