@@ -25,16 +25,16 @@ def provider(service: str) -> TracerProvider:
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(WithoutQuery())
-    provider.add_span_processor(BatchSpanProcessor(Telling(_exporter())))
+    for name in (os.environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(","):
+        provider.add_span_processor(BatchSpanProcessor(Telling(_exporter(name.strip()))))
     theirs = logging.getLogger("opentelemetry.exporter")
     if theirs.level == logging.NOTSET:  # else a line for each attempt to send a batch, where `Telling` has two for all
         theirs.setLevel(logging.CRITICAL)
     return provider
 
 
-def _exporter() -> SpanExporter:
+def _exporter(name: str) -> SpanExporter:
     """https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection"""
-    name = os.environ.get("OTEL_TRACES_EXPORTER") or "otlp"
     if name == "otlp":
         protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
         name = _BY_PROTOCOL.get(protocol or "http/protobuf", f"otlp of the protocol {protocol}")

@@ -293,6 +293,17 @@ def test_each_of_several_workers_sends_what_it_has_made(settings: Settings, tmp_
     assert {span.resource["service.name"] for span in collector.spans} == {"orders"}
 
 
+def test_traces_go_to_each_exporter_of_a_list(settings: Settings, tmp_path: Path) -> None:
+    with Collector().listen() as collector:
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_TRACES_EXPORTER": "console, otlp"}
+        with serve(settings, tmp_path, **variables) as process:
+            assert Served(process).ask("GET", "/nothing", f"{1:032x}").status == 200
+            process.terminate()
+            process.exit_code()
+    assert {span.trace for span in collector.spans} == {f"{1:032x}"}
+    assert f'"trace_id": "0x{1:032x}"' in process.output
+
+
 def test_the_trace_stands_in_lines_and_in_problems(seen: Seen) -> None:
     assert seen.answers["duplicate"].body["trace_id"] == TRACES["duplicate"]
     assert seen.answers["crash"].body["trace_id"] == TRACES["crash"]
