@@ -34,6 +34,7 @@ class Kept:
     def __init__(self, connection: Connection) -> None:
         self.statements = self.moved = 0
         self._pending = 0
+        self._code, self._commits = "", False  # of the statement under way
         self._migrations = context.get_context()
         self.scripts = {script.path: script for script in context.script.walk_revisions()}
         event.listen(connection, "before_cursor_execute", self._before)
@@ -44,24 +45,22 @@ class Kept:
         self._migrations.on_version_apply_callbacks = (*callbacks, self._recorded)
 
     def _before(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        self.moved = self._pending if self._commits(statement) else 0
+        self._code = code_with_names(statement)
+        self._commits = not self._migrations.impl.transactional_ddl and any(
+            kind.match(self._code) for kind in (_DDL, dialect.REFUSED, _UNKNOWN)
+        )
+        self.moved = self._pending if self._commits else 0
         self.statements += self.moved
         self._pending -= self.moved
 
     def _after(self, connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         self.moved = 0
-        if self._migrations.version_table in statement or _NO_CHANGE.match(code_with_names(statement)):
+        if self._migrations.version_table in statement or _NO_CHANGE.match(self._code):
             return
-        if self._commits(statement) or connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        if self._commits or connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
             self.statements += 1
         else:
             self._pending += 1
-
-    def _commits(self, statement: str) -> bool:
-        if self._migrations.impl.transactional_ddl:
-            return False
-        code = code_with_names(statement)
-        return any(kind.match(code) for kind in (_DDL, dialect.REFUSED, _UNKNOWN))
 
     def _committed(self, connection: Connection) -> None:
         self._refuse("commits")

@@ -62,8 +62,9 @@ class Kind:
     local_by: tuple[int, ...]  # the arguments that have to be True, else it stays
     calls: frozenset[str]
 
-    def stays_by(self, rows: Iterable[Sequence[Any]]) -> bool:
-        return any(row[n] is not True for n in self.local_by for row in rows)
+    def leaves_state(self, rows: Iterable[Sequence[Any]]) -> bool:
+        """With these arguments."""
+        return self.stays or any(row[n] is not True for n in self.local_by for row in rows)
 
 
 @_remembered

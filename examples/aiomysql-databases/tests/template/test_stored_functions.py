@@ -28,17 +28,9 @@ async def stored(server: driver.RawConnection, functions: list[str]) -> AsyncIte
             await driver.scalar(server, drop)
 
 
-def reading(database: Database) -> AbstractAsyncContextManager[Session]:
-    return database.read()
-
-
-def writing(database: Database) -> AbstractAsyncContextManager[Session]:
-    return database.transaction()
-
-
 @pytest.mark.usefixtures("no_pooler")
 @LEAVING
-@pytest.mark.parametrize("unit", [reading, writing])
+@pytest.mark.parametrize("unit", [Database.read, Database.transaction])
 async def test_what_a_function_left_is_not_seen_by_the_next_unit(
     probe_database: MakeDatabase,
     server: driver.RawConnection,

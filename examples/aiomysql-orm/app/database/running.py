@@ -46,7 +46,7 @@ class Running:
             refuse_write(kind, send is driver.stream)
         elif kind.refused and not own:
             raise errors.StatementRefused(dialect.REFUSED_BECAUSE)
-        stays = not own and (kind.stays or kind.stays_by(arguments if send is driver.run_many else [arguments]))
+        stays = not own and kind.leaves_state(arguments if send is driver.run_many else [arguments])
         ran: Ran = await self._alone(partial(self._send, kind, statement, arguments, send, stays))
         if (fetch := ran.more) is not None:
             ran.more = lambda size: self._alone(lambda unit: unit._careful(fetch(size)))
