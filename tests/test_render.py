@@ -62,7 +62,7 @@ DIFFERENT_PYTHON = {
     "tests/template/test_server_errors.py": DRIVER,
     "tests/template/test_replies.py": DRIVER,
     "tests/template/test_unread_replies.py": DRIVER,
-    "tests/template/test_upsert_here.py": DRIVER,
+    "tests/template/test_bulk_upsert_here.py": DRIVER,
     "tests/template/test_session_options.py": ACCESS,
     "tests/template/texts.py": DRIVER,
     "tests/template/ways.py": ACCESS,

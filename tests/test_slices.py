@@ -61,7 +61,7 @@ def test_a_service_without_its_slices_is_clean_starts_and_passes_its_tests(
         commit(first.path, "Scaffold")
         before = files(first.path)
         run(first, block(first.path, "Delete the examples"))
-        if combination["driver"] == "asyncpg":  # with the others it stays
+        if combination["access"] == "orm":  # with the others it stays
             run(first, deletion_of_bulk(first.path))
         assert not [name for name in files(first.path) if is_seed(name) and re.search("developers|notes", name)]
         changed = git(first.path, "diff", "--name-only", "--diff-filter=M").split()

@@ -77,7 +77,9 @@ class Readiness:
             async with asyncio.timeout(self._timeout):
                 for check in checks:
                     await check()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # else what the check waited for was cancelled by somebody
             logger.warning("%s: %r, caused by %r", meaning, error, error.__cause__)
             return type(error).__name__
         return None

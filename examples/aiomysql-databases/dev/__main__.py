@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m dev", description="Serve on a private, migrated database.")
     port = os.environ.get("PORT") or "8000"
     parser.add_argument("--port", type=int, default=port, help="of the service (PORT, 8000)")
-    parser.add_argument("--no-reload", action="store_true", help="do not watch app/ for changes")
+    parser.add_argument("--no-reload", action="store_true", help="do not watch for changes")
     parser.add_argument("--server-only", action="store_true", help="print the URL of a new database server, and wait")
     parser.add_argument("module", nargs=argparse.REMAINDER, help="run this, with its arguments, instead of the service")
     arguments = parser.parse_args()
@@ -61,7 +61,7 @@ def serve(arguments: argparse.Namespace) -> None:
         sql_prompt = None if given else binaries.sql_prompt(where())
         print(f"Database: {where()}\nPrompts:  {', '.join(filter(None, ['make shell', sql_prompt]))}")
         print(f"Service:  http://127.0.0.1:{arguments.port}", flush=True)
-        reload = [] if arguments.no_reload else ["--reload", "--reload-dir", "app"]
+        reload = [] if arguments.no_reload else ["--reload", "--reload-dir", "app", "--reload-dir", "migrations"]
         run("uvicorn", "app.main:app", "--port", str(arguments.port), *reload)
 
 

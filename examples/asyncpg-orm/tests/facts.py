@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import insert, make_url, text
+from sqlalchemy import insert, make_url, select, text
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.sql import ClauseElement
 
@@ -80,7 +80,17 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
     "an int for a text column": (insert(probes).values(probe(1, name=5)), DatabaseError),
     "a text for a number": (insert(probes).values(probe(1, value="5")), DatabaseError),
     "a number that is too large": (insert(probes).values(probe(1, value=2**31)), InvalidValue),
+    "a number that is too large, by a query": (select(probes.c.id).where(probes.c.value == 2**31), InvalidValue),
+    "a text for a number, by a query": (select(probes.c.id).where(probes.c.value == "5"), DatabaseError),
+    "half of a surrogate pair, by a query": (select(probes.c.id).where(probes.c.name == "\ud800"), InvalidValue),
+    "more values than there can be": (select(probes.c.id).where(probes.c.id.in_(range(40_000))), DatabaseError),
 }
+
+
+def emptying(tables: list[str]) -> list[str]:
+    """Statements that delete all their rows: foreign keys are looked at after the whole of one."""
+    parts = ", ".join(f"part_{number} AS (DELETE FROM {table})" for number, table in enumerate(tables))
+    return [f"WITH {parts} SELECT 1"] if tables else []
 
 
 async def isolation_level(session: Session) -> str:

@@ -15,6 +15,12 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
+from pydantic import AliasChoices
+
+from app import extensions
+from app.setting_types import variable_of
+from app.settings import Settings
+
 _forkserver = multiprocessing.get_context("forkserver")
 _forkserver.set_forkserver_preload(["app.main", "uvicorn.main", "uvloop", "httptools", "alembic.config", "pytest"])
 
@@ -25,11 +31,14 @@ def prepare() -> None:
 
 
 class Process:
-    """`python -m <command>` in `folder`, with this environment and no other; it is killed at the end of the block."""
+    """`python -m <command>` in `folder`, with this environment and what the team's settings need; it is killed at the
+    end of the block.
+    """
 
     def __init__(self, *command: str, folder: Path, environment: Mapping[str, str]) -> None:
         self._log = folder / f"{command[0]}-{time.monotonic_ns()}.log"
-        self._process = _forkserver.Process(target=_run, args=(command, folder, dict(environment), self._log))
+        given = of_the_team() | dict(environment)
+        self._process = _forkserver.Process(target=_run, args=(command, folder, given, self._log))
 
     def __enter__(self) -> "Process":
         self._process.start()
@@ -84,6 +93,17 @@ class Process:
         return False
 
 
+def of_the_team() -> dict[str, str]:
+    """What the environment has of the team's own settings: those without a default have to be there."""
+    kind: type[Settings] = getattr(extensions, "Settings", Settings)
+    names = set()
+    for name in kind.model_fields.keys() - Settings.model_fields.keys():
+        alias = kind.model_fields[name].validation_alias
+        for choice in alias.choices if isinstance(alias, AliasChoices) else [alias or name]:
+            names.add(variable_of(kind, [str(choice)]))
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(tuple(names))}
+
+
 def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], log: Path) -> None:
     with log.open("w") as file, Path(os.devnull).open() as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -96,6 +116,7 @@ def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str], lo
     os.chdir(folder)
     sys.path.insert(0, str(folder))  # as `python -m` does; what it spawns gets the same
     sys.argv = list(command)
+    extensions.readiness_checks = []  # type: ignore[attr-defined]  # those of the team may not be met in a test
     runpy.run_module(command[0], run_name="__main__")
 
 

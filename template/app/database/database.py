@@ -13,9 +13,10 @@ from app.database.metrics import Status, refused, retried
 from app.database.options import IsolationLevel, Options
 from app.database.pool import Pool
 from app.database.route import Route
+from app.database.seat import Seats
 from app.database.target import Target
 from app.database.tracing import spans_of
-from app.database.unit import Seats, Unit
+from app.database.unit import Unit
 
 T = TypeVar("T")
 
@@ -83,7 +84,10 @@ class Database:
                 unit = self._unit(self._primary, isolation_level or self._options.isolation_level)
                 unit.attempt = attempt.num
                 async with unit as session:
-                    result = await work(session)
+                    try:
+                        result = await work(session)
+                    except StopAsyncIteration as error:  # would end this loop, without a result
+                        raise RuntimeError("the work raised StopAsyncIteration") from error
         return result
 
     def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:

@@ -3,21 +3,20 @@ the outer task waits, but not overlap. What is sent into another task's savepoin
 """
 
 import asyncio
+from collections.abc import Callable
 
 from app.database.errors import StatementRefused
-from app.database.unit import Unit
 
 
 class Savepoints:
     """Those of a unit, each known by an object and by the task that began it; the last one begun ends first."""
 
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
+    def __init__(self) -> None:
         self._open: list[tuple[object, asyncio.Task[object] | None]] = []
 
-    def check(self) -> None:
-        """Before a statement. Raises StatementRefused in a task that has a savepoint with another task's inside; then
-        nothing of the unit is stored.
+    def check(self, fail: Callable[[BaseException], None]) -> None:
+        """Before a statement, when it is its turn. Raises StatementRefused in a task that has a savepoint with another
+        task's inside; then nothing of the unit is stored.
         """
         if self._open:
             tasks = [task for _, task in self._open]
@@ -25,7 +24,7 @@ class Savepoints:
                 refused = StatementRefused(
                     "Savepoints of several tasks overlap: use a session of its own for each task"
                 )
-                self._unit.fail(refused)
+                fail(refused)
                 raise refused
 
     def begun(self, savepoint: object) -> None:

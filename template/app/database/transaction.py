@@ -48,11 +48,14 @@ class Transaction:
         if not driver.in_transaction(raw):
             self.lost = errors.TransactionAborted(ENDED)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, *, many: bool) -> None:
+        """`many`: others of its rows may have been stored, and what one statement had done is undone alone."""
         if isinstance(error, driver.NEEDS_SAVEPOINT):
             self.stuck = error
         elif not isinstance(error, Exception) or isinstance(error, (*driver.ENDS_TRANSACTION, errors.Unavailable)):
             self.lost = error
+        elif many:
+            self.stuck = error
 
     async def commit(self, seat: Seat) -> None:
         """What follows is another transaction. Raises TransactionAborted when this one was lost, and OutcomeUnknown

@@ -7,21 +7,19 @@ from contextlib import suppress
 from typing import Any
 
 from app.database.errors import StatementRefused
-from app.database.savepoints import Savepoints
 from app.database.unit import Unit
 
 
 class Savepoint:
     """Use it by `async with`; or `await` it, and `commit()` or `rollback()` what that returns."""
 
-    def __init__(self, unit: Unit, savepoints: Savepoints, name: str, force_rollback: bool) -> None:
-        self._unit, self._savepoints, self._name, self._force_rollback = (unit, savepoints, name, force_rollback)
+    def __init__(self, unit: Unit, name: str, force_rollback: bool) -> None:
+        self._unit, self._name, self._force_rollback = unit, name, force_rollback
         self._is_open = False
 
     async def start(self) -> "Savepoint":
-        self._savepoints.check()
         await self._unit.run(f"SAVEPOINT {self._name}", ())
-        self._savepoints.begun(self)
+        self._unit.savepoints.begun(self)
         self._is_open = True
         return self
 
@@ -36,13 +34,12 @@ class Savepoint:
             raise StatementRefused("The savepoint has ended, or was never begun")
         self._is_open = False
         try:
-            self._savepoints.check()
             await self._unit.run(f"{command} {self._name}", ())
         except BaseException as error:
             self._unit.fail(error)
             raise
         finally:
-            self._savepoints.ended(self)
+            self._unit.savepoints.ended(self)
 
     def __await__(self) -> Generator[Any, None, "Savepoint"]:
         return self.start().__await__()

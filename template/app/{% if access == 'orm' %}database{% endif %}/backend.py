@@ -15,7 +15,6 @@ from app.database.engine import Engine, Query, Values
 from app.database.errors import ReadOnlySession, StatementRefused, StatementUnderWay
 from app.database.fetching import Fetching
 from app.database.metadata import metadata
-from app.database.savepoints import Savepoints
 from app.database.translation import translated
 from app.database.unit import Unit
 
@@ -36,7 +35,6 @@ class Session(Fetching, AsyncSession):
         self._engine, self._unit = engine, unit
         self._operation = asyncio.Lock()
         self._in_operation: object = None
-        self._savepoints = Savepoints(unit)
 
     @cached_property
     def sync_session(self) -> SyncSession:  # type: ignore[override]
@@ -117,22 +115,23 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
             raise StatementRefused("The unit of work ends its session itself: do without close()")
         if closes or session._in_operation is task:  # of SQLAlchemy's methods some call others
             return await operation(self, *arguments, **options)
-        session._savepoints.check()
+        savepoints = session._unit.savepoints
         is_savepoint = isinstance(self, _Transaction) and bool(self.nested)
         if not (ends or operation.__name__ == "start") or session._has_changes():
             await session._engine.ready(session._unit)
         async with session._unit._seat.whole(), session._operation:  # in this order, as the rows of bulk hold the first
+            savepoints.check(session._unit.fail)
             session._in_operation = task
             try:
                 with translated(writing=session._unit.writes, connecting=False):
                     result = await operation(self, *arguments, **options)
                 if is_savepoint and operation.__name__ == "start":
-                    session._savepoints.begun(self)
+                    savepoints.begun(self)
                 return result
             finally:
                 session._in_operation = None
                 if ends:
-                    session._savepoints.ended(self if is_savepoint else None)
+                    savepoints.ended(self if is_savepoint else None)
                 if session._unit.over:
                     session.sync_session.close()
 

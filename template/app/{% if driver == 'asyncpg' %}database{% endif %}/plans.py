@@ -76,11 +76,14 @@ async def fetched(connection: Any, statement: str, plan: Any, fetching: Awaitabl
             raise errors.SchemaChanged from error
         raise
     except asyncpg.DataError as error:
-        # With a cause it is asyncpg's own: a value that it cannot encode for the types that the plan has.
-        if error.__cause__ is not None and await _is_outdated(connection, statement, plan):
-            raise errors.SchemaChanged from error
+        if error.__cause__ is not None:  # asyncpg's own: a value that it cannot encode for the types that the plan has
+            outdated = await _is_outdated(connection, statement, plan)
+            await _synchronize(connection)
+            if outdated:
+                raise errors.SchemaChanged from error
         raise
     except asyncpg.InterfaceError:  # some of which are ValueErrors
+        await _synchronize(connection)
         raise
     except (ValueError, ArithmeticError) as error:  # of Python's own constructors: asyncpg has no name for them
         raise unreadable.error_of(plan.get_attributes()) from error
@@ -95,3 +98,12 @@ async def _is_outdated(connection: Any, statement: str, plan: Any) -> bool:
     except asyncpg.PostgresError:
         return True
     return [of.oid for of in fresh.get_parameters()] != [of.oid for of in plan.get_parameters()]
+
+
+async def _synchronize(connection: Any) -> None:
+    """After an error of asyncpg's own, which has sent nothing since it prepared the statement: that is a Parse without
+    a Sync, and leaves a transaction with its locks on the server which `is_in_transaction` does not tell.
+    https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-EXT-QUERY
+    """
+    if not connection.is_closed() and not connection.is_in_transaction():
+        await connection.execute("SELECT")

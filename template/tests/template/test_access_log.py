@@ -34,6 +34,7 @@ from tests.template.test_overload import full
 from tests.template.test_request_metrics import counts
 from tests.template.test_traces import Served, serve
 
+HOST = [(b"host", b"test")]  # as the client's, which a team's middleware may ask for
 FIELDS = ("method", "route", "status", "duration_ms", "database_ms", "statements")
 
 
@@ -216,7 +217,7 @@ async def test_a_route_whose_own_work_was_cancelled_by_somebody_has_failed_and_t
 
 
 async def asked(service: ASGIApp) -> None:
-    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "app": FastAPI()}
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": HOST, "app": FastAPI()}
     await service(scope, nothing, ignored)
 
 
@@ -242,7 +243,7 @@ async def messages_of(app: ASGIApp, path: str, *extensions: str) -> list[Message
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": HOST, "query_string": b"", "root_path": ""}
     with suppress(RuntimeError):
         await app({**scope, "extensions": {name: {} for name in extensions}}, nothing, send)
     return sent
@@ -294,9 +295,10 @@ async def test_a_request_that_the_server_cancels_at_its_end_is_answered_that_it_
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/waits", "headers": [], "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": "/waits", "headers": HOST, "query_string": b"", "root_path": ""}
     request = asyncio.create_task(app(scope, receive, send))
-    await waiting.wait()
+    async with asyncio.timeout(30):
+        await waiting.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request

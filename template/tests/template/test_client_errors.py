@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from traceback import format_exception
 from typing import Any
@@ -72,9 +73,37 @@ async def test_an_error_before_anything_was_sent_is_no_lost_server_and_costs_no_
         assert not isinstance(caught.value, DatabaseError)
     else:
         assert type(caught.value) is kind
-    async with database.read() as session:
-        assert await value(session, text(facts.SESSION_ID)) == id
+    for _ in range(2):  # a read leaves no transaction open on the server, which another one could not begin in
+        async with database.read() as session:
+            with suppress(Exception):
+                await session.fetch_all(statement)
+        async with database.transaction() as session:
+            assert await value(session, text(facts.SESSION_ID)) == id
+            await run(session, insert(probes).values(probe(2)))
+            await run(session, probes.delete())
     assert database.status().open == 1
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["in a savepoint", "alone"])
+@pytest.mark.parametrize("way", ["options", "many"])
+async def test_an_error_before_anything_was_sent_undoes_nothing_of_its_unit(
+    probe_database: MakeDatabase, way: str, within: bool
+) -> None:
+    """Also where SQLAlchemy's Connection sends it, which would roll back."""
+    database = probe_database()
+    given = probe(2, document={1, 2})
+    async with database.transaction() as session:
+        await run(session, insert(probes).values(probe(1)))
+        with pytest.raises(Exception, match="JSON"):
+            async with savepoint(session) if within else nullcontext():
+                if way == "options":
+                    await session.fetch_all(insert(probes).execution_options(of_ours=1), given)
+                else:
+                    many: Any = getattr(session, "execute_many", session.execute)
+                    await many(insert(probes), [probe(4, document=1), given])
+        await run(session, insert(probes).values(probe(3)))
+    async with database.read() as session:
+        assert [row["id"] for row in await session.fetch_all(select(probes.c.id).order_by(probes.c.id))] == [1, 3]
 
 
 async def test_what_is_logged_of_such_a_bug_has_no_value_of_the_row(probe_database: MakeDatabase) -> None:

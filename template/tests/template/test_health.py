@@ -33,11 +33,6 @@ def probe_of(settings: Settings, url: SecretStr) -> Probe:
     return Probe(database.target, database)
 
 
-@pytest.fixture(autouse=True)
-def no_checks_of_the_teams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extensions, "readiness_checks", [], raising=False)
-
-
 @pytest.fixture
 def closed(settings: Settings) -> Iterator[SecretStr]:
     """The URL of the database with a port where nothing listens."""

@@ -4,6 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from app.database import (
     Session,
     StatementRefused,
     TransactionAborted,
+    UniqueViolation,
     dialect,
     driver,
     running,
@@ -207,6 +209,39 @@ async def test_savepoints_of_several_tasks_may_stand_one_in_another_and_not_over
         async with one.transaction() as session:
             await asyncio.gather(inside(session, 30), inside(session, 40, fails=True), return_exceptions=True)
     assert await stored(one) == 7 + 2
+
+
+async def test_savepoints_that_overlap_in_the_moment_of_their_first_statement_are_refused(one: Database) -> None:
+    """It waits for its turn while others begin theirs."""
+
+    async def inside(session: Session, id: int) -> None:
+        async with savepoint(session):
+            await run(session, insert(probes).values(probe(id, value=1)))
+            if id == 11:
+                raise LookupError
+
+    with pytest.raises((StatementRefused, TransactionAborted)):
+        async with one.transaction() as session:
+            await asyncio.gather(*(inside(session, 10 + n) for n in range(3)), return_exceptions=True)
+    assert await stored(one) == 7
+
+
+@pytest.mark.parametrize("within", [True, False], ids=["in a savepoint", "alone"])
+async def test_many_rows_of_which_one_fails_are_undone_by_a_savepoint_or_with_their_unit(
+    one: Database, within: bool
+) -> None:
+    """Drivers send them in parts: half may be stored when somebody catches the error."""
+    given = [probe(2 + n, document="x" * 400_000, value=1) for n in range(6)] + [probe(1, document=None)]
+    refused = nullcontext() if within else pytest.raises(TransactionAborted)
+    with refused:
+        async with one.transaction() as session:
+            many: Any = getattr(session, "execute_many", session.execute)
+            await run(session, insert(probes).values(probe(20, value=1)))
+            with pytest.raises(UniqueViolation):
+                async with savepoint(session) if within else nullcontext():
+                    await many(insert(probes), given)
+            await run(session, insert(probes).values(probe(21, value=1)))
+    assert await stored(one) == (7 + 2 if within else 7)
 
 
 async def test_a_row_has_its_values_by_name_by_column_and_by_attribute(one: Database) -> None:

@@ -47,6 +47,20 @@ async def test_an_isolation_level_by_option_is_refused_in_a_sentence_that_names_
         assert await value(session, select(probes.c.id)) == 1
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback", "close"])
+async def test_the_connection_of_a_session_is_not_ended_beside_it(probe_database: MakeDatabase, end: str) -> None:
+    database = probe_database()
+    async with database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(insert(probes).values(probe(1)))
+        with pytest.raises(StatementRefused, match="which ends it"):
+            await getattr(connection, end)()
+        with pytest.raises(StatementRefused, match="which ends it"):
+            await session.run_sync(lambda it: getattr(it.connection(), end)())
+    async with database.read() as session:
+        assert await value(session, select(probes.c.id)) == 1
+
+
 async def test_other_options_of_the_connection_end_with_the_unit(probe_database: MakeDatabase) -> None:
     database = probe_database(pool_size=1, max_overflow=0)
     async with database.transaction() as session:

@@ -104,6 +104,21 @@ async def test_a_key_may_be_an_array(probe_database: MakeDatabase, settings: Set
         assert await rows(session, select(tagged).order_by(tagged.c.value)) == [(["a", "b"], 1), (["a"], 2), ([], 3)]
 
 
+async def test_a_row_that_a_trigger_leaves_out_is_not_counted(
+    probe_database: MakeDatabase, made: driver.RawConnection
+) -> None:
+    await made.execute("""
+        CREATE TABLE bulk_things (id int PRIMARY KEY, name text, live int);
+        CREATE FUNCTION leave_out() RETURNS trigger LANGUAGE plpgsql
+            AS $$ BEGIN RETURN CASE WHEN NEW.id = 2 THEN NULL ELSE NEW END; END $$;
+        CREATE TRIGGER leave_out BEFORE INSERT ON bulk_things FOR EACH ROW EXECUTE FUNCTION leave_out()""")
+    try:
+        async with probe_database().transaction() as session:
+            assert await bulk_insert(session, things, [{"id": id, "name": "a"} for id in (1, 2, 3)]) == 2
+    finally:
+        await made.execute("DROP TABLE bulk_things; DROP FUNCTION leave_out()")
+
+
 async def test_row_level_security_holds_for_bulk_rows(
     probe_database: MakeDatabase, made: driver.RawConnection, another: SecretStr
 ) -> None:

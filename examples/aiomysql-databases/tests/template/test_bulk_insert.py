@@ -3,15 +3,32 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, TypeDecorator, func, insert, select, text
+from pydantic import BaseModel
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    func,
+    insert,
+    null,
+    select,
+    text,
+    update,
+)
 
 from app.database import (
     CheckViolation,
     Database,
+    DatabaseError,
     ForeignKeyViolation,
     InvalidValue,
     NotNullViolation,
@@ -35,6 +52,7 @@ from tests.statements import rows, run, value
 MakeDatabase = Callable[..., Database]
 
 BATCH = 60
+MAPPED: Any = Probe
 
 
 @pytest.fixture(autouse=True)
@@ -340,3 +358,62 @@ async def test_rows_may_be_read_by_the_session_that_another_task_waits_for(probe
         await asyncio.gather(*others)
     async with database.read() as session:
         assert await rows(session, select(probes.c.id).order_by(probes.c.id)) == [(0,), (1,), (10,), (11,)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_makes_the_rows_of_a_bulk_function_may_call_another(
+    probe_database: MakeDatabase, fails: bool
+) -> None:
+    """All of it is undone together."""
+    number = 2 * BATCH + 5
+
+    async def changes(session: Session) -> AsyncIterator[dict[str, Any]]:
+        for id in range(number):
+            assert await bulk_update(session, probes, [{"id": number + id, "value": 9}], key="id") == 1
+            yield {"id": id, "value": 8}
+        if fails:
+            raise LookupError
+
+    async def parents(session: Session) -> AsyncIterator[dict[str, Any]]:
+        for id in range(number):
+            assert await bulk_insert(session, probes, [probe(id, value=1)]) == 1
+            yield probe(number + id, value=1, parent_id=id)
+
+    database = probe_database()
+    total = func.sum(probes.c.value)
+    async with database.transaction() as session:
+        assert await bulk_insert(session, probes, parents(session)) == number
+        with pytest.raises(LookupError) if fails else nullcontext():
+            assert await bulk_update(session, probes, changes(session), key="id") == number
+        assert await value(session, select(total)) == (2 if fails else 17) * number
+    assert await count(database) == 2 * number
+
+
+async def test_a_row_that_is_no_mapping_is_refused_with_what_is_one(probe_database: MakeDatabase) -> None:
+    class Given(BaseModel):
+        id: int
+
+    async with probe_database().transaction() as session:
+        for rows_of in ([Given(id=1)], [(1, "one")]):
+            with pytest.raises(ValueError, match="a row is a mapping of names to values, not a "):
+                await bulk_insert(session, probes, rows_of)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("expression", [null(), func.lower("ABC"), text("now()"), probes.c.name, MAPPED.name])
+async def test_an_expression_is_no_value_and_is_not_stored_as_its_own_text(
+    probe_database: MakeDatabase, expression: Any
+) -> None:
+    database = probe_database()
+    given = probe(1, name=expression)
+    ways: list[Callable[[Session], Any]] = [
+        lambda session: session.affected(insert(probes), given),
+        lambda session: session.affected(update(probes), {"name": expression}),
+        lambda session: bulk_insert(session, probes, [given]),
+        lambda session: upsert(session, probes, [given], conflict="id", update="name"),
+        lambda session: bulk_update(session, probes, [{"id": 1, "name": expression}], key="id"),
+    ]
+    for way in ways:
+        with pytest.raises(DatabaseError):
+            async with database.transaction() as session:
+                await way(session)
+    assert await count(database) == 0

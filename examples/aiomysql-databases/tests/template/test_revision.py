@@ -45,7 +45,6 @@ def scripts(database: DatabaseSettings, tmp_path: Path, monkeypatch: pytest.Monk
     scripts.write("second", ADD, REMOVE, after="first")
     shutil.copy(ROOT / "alembic.ini", tmp_path)
     monkeypatch.setattr(revision, "ALEMBIC", tmp_path / "alembic.ini")
-    monkeypatch.setattr(extensions, "readiness_checks", [], raising=False)
     return scripts
 
 

@@ -21,7 +21,7 @@ from app.__main__ import DEFAULTS, FAILED_START, workers_of
 from app.database import driver
 from app.settings import Settings
 from tests import facts
-from tests.processes import Process, port_of, prepare
+from tests.processes import Process, of_the_team, port_of, prepare
 from tests.urls import replaced
 
 prepare()
@@ -279,14 +279,18 @@ def test_the_service_needs_no_place_to_write(url: str, tmp_path: Path) -> None:
     with (
         log.open("w") as file,
         subprocess.Popen(
-            command, cwd=tmp_path, env=environment | {"DATABASE_URL": url}, stdout=file, stderr=subprocess.STDOUT
+            command,
+            cwd=tmp_path,
+            env=environment | of_the_team() | {"DATABASE_URL": url},
+            stdout=file,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         try:
             while not (running := re.search(r"running on http://127\.0\.0\.1:(\d+)", log.read_text())):
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.01)
-            for path in ("/health/ready", "/metrics"):
+            for path in ("/health/live", "/metrics"):
                 with connection_to(int(running[1])) as connection:
                     connection.request("GET", path)
                     assert connection.getresponse().status == 200

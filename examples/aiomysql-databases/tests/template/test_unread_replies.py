@@ -9,7 +9,6 @@ from pymysql.constants import FIELD_TYPE
 from sqlalchemy import insert, select, text
 
 from app.database import Database, Session, StatementRefused, TransactionAborted, UnreadableValue, driver
-from app.database.bulk import bulk_insert
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
@@ -35,7 +34,7 @@ async def query(request: pytest.FixtureRequest, server: driver.RawConnection, pr
     if request.param == "MySQL" and int(version.partition(".")[0]) < 9:
         pytest.skip("MySQL has vectors from 9 on")
     async with probe_database().transaction() as session:
-        await bulk_insert(session, probes, (probe(id) for id in range(300)))
+        await run(session, insert(probes).values([probe(id) for id in range(300)]))
     return QUERY.format(UNREADABLE[request.param])
 
 

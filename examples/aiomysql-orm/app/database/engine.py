@@ -21,7 +21,7 @@ from sqlalchemy.sql.selectable import SelectBase
 from sqlalchemy.util import LRUCache, greenlet_spawn
 
 from app.database import driver
-from app.database.dbapi import URL, NeedsConnection, NewConnection, UnitConnection
+from app.database.dbapi import URL, BoundConnection, NeedsConnection, NewConnection, UnitConnection
 from app.database.errors import StatementRefused
 from app.database.functions import leaving_state
 from app.database.unit import Unit
@@ -33,11 +33,6 @@ Query = ClauseElement | str
 Values = dict[str, Any] | None
 
 
-class _Connection(Connection):
-    def invalidate(self, exception: BaseException | None = None) -> None:
-        """Nothing: the unit knows what is lost, and what goes on by another connection."""
-
-
 class Engine:
     """The dialect of one server, and what it has compiled."""
 
@@ -46,11 +41,10 @@ class Engine:
         self.sqlalchemy = create_async_engine(url, poolclass=NullPool, hide_parameters=True).sync_engine
         self.dialect: Any = self.sqlalchemy.dialect
         self._compiled: LRUCache[Any, Compiled] = LRUCache(STATEMENTS)
-        self._stub = self.connection(None)
-        self._knows_server = False
+        self._stub, self._knows_server = self.connection(None), False
 
     def connection(self, unit: Unit | None, send: Any = driver.run) -> Connection:
-        return _Connection(self.sqlalchemy, UnitConnection(unit, send))
+        return BoundConnection(self.sqlalchemy, UnitConnection(unit, send))
 
     async def prepare(self, raw: driver.RawConnection) -> None:
         """Make a new connection ready for the dialect, and with the first one the dialect for the server."""
@@ -118,8 +112,9 @@ class Engine:
             self._compile(query, values if isinstance(values, dict) else values[0])
         # Who calls says how the rows come, whatever the query's options say.
         options = {**options, "stream_results": False, "yield_per": None}
-        execute = self.connection(unit, send).execute
-        return await greenlet_spawn(execute, query, values, execution_options=options)
+        connection = self.connection(unit, send)
+        connection.begin()  # sends nothing; without it an error before the statement is sent rolls back the unit
+        return await greenlet_spawn(connection.execute, query, values, execution_options=options)
 
     def _compile(self, query: Any, values: Values) -> Any:
         """Once for these names. Raises StatementRefused for one of no column: SQLAlchemy leaves its value out."""

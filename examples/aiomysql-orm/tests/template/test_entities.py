@@ -8,7 +8,15 @@ import pytest
 from sqlalchemy import String, delete, event, func, insert, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.database import Database, DatabaseError, Session, StaleRow, TransactionAborted, UniqueViolation
+from app.database import (
+    Database,
+    DatabaseError,
+    Session,
+    StaleRow,
+    StatementRefused,
+    TransactionAborted,
+    UniqueViolation,
+)
 from app.database.backend import Base
 from app.settings import Settings
 from tests.probes import probe, probes
@@ -209,3 +217,20 @@ async def test_a_listener_that_fails_keeps_no_connection(name: str, fails: bool,
     assert database.status().in_use == 0
     async with database.read() as session:  # the only place is free, and the task may begin another unit
         assert await session.fetch_val(select(func.count()).select_from(Entity)) in (0, 1)
+
+
+@pytest.mark.usefixtures("entities")
+async def test_savepoints_that_overlap_in_the_moment_of_their_flush_are_refused(probe_database: MakeDatabase) -> None:
+    async def inside(session: Session, id: int) -> None:
+        async with session.begin_nested():
+            session.add(Entity(id=id, name=f"entity {id}"))
+            await session.flush()
+            if id == 1:
+                raise LookupError
+
+    database = probe_database()
+    with pytest.raises((StatementRefused, TransactionAborted)):
+        async with database.transaction() as session:
+            await asyncio.gather(*(inside(session, id) for id in range(3)), return_exceptions=True)
+    async with database.read() as session:
+        assert await session.fetch_all(select(Entity.id)) == []

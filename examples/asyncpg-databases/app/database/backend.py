@@ -16,7 +16,6 @@ from app.database.errors import StatementRefused
 from app.database.fetching import Fetching
 from app.database.rows import Record, records_of
 from app.database.savepoint import Savepoint
-from app.database.savepoints import Savepoints
 from app.database.unit import Unit
 
 NAME = "databases"
@@ -27,7 +26,7 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
 
     def __init__(self, engine: Engine, unit: Unit) -> None:  # not the library's, which would want its own pool
         self._engine, self._unit = engine, unit
-        self._savepoints, self._number = Savepoints(unit), 0
+        self._number = 0
 
     async def execute(self, query: Query, values: Values = None) -> Any:
         """For an INSERT of Core: the key that the server made. For the number of rows of another: `affected`."""
@@ -38,9 +37,8 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
         return result.scalar() if result.returns_rows else None
 
     async def execute_many(self, query: Query, values: list[dict[str, Any]]) -> None:
-        """The statement for each of the values, as one."""
+        """The statement for each of the values, as one: when it fails, only a savepoint around it undoes it alone."""
         if values:
-            self._savepoints.check()
             await self._engine.execute_by_connection(self._unit, query, values)
 
     async def iterate(self, query: Query, values: Values = None) -> AsyncIterator[Record]:  # type: ignore[override]
@@ -66,14 +64,7 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
         if options:
             raise StatementRefused(f"A savepoint has no {', '.join(options)}: give it to database.transaction()")
         self._number += 1
-        return Savepoint(self._unit, self._savepoints, f"savepoint_{self._number}", force_rollback)
-
-    async def _run(self, query: Query, values: Values, send: Any = driver.run) -> CursorResult[Any]:
-        self._savepoints.check()
-        return await super()._run(query, values, send)
-
-    async def _flush(self) -> None:
-        self._savepoints.check()
+        return Savepoint(self._unit, f"savepoint_{self._number}", force_rollback)
 
     @property
     def raw_connection(self) -> Any:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol
 
+from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import PoolProxiedConnection
@@ -83,6 +84,18 @@ class UnitConnection(PoolProxiedConnection):
         pass
 
     commit = rollback = detach = invalidate = close  # type: ignore[assignment]
+
+
+class BoundConnection(Connection):
+    """SQLAlchemy's on a unit, which begins and ends both."""
+
+    def invalidate(self, exception: BaseException | None = None) -> None:
+        """Nothing: the unit knows what is lost, and what goes on by another connection."""
+
+    def commit(self) -> NoReturn:
+        raise StatementRefused("The connection is the unit of work's, which ends it: do without commit() and the like")
+
+    rollback = close = commit
 
 
 class NewConnection(UnitConnection):

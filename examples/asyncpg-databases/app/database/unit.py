@@ -6,18 +6,17 @@ open, its read sessions read in it.
 
 import asyncio
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 from app.database import errors
 from app.database.connector import Connection
 from app.database.forsaken import Forsaken
 from app.database.options import IsolationLevel, Options
 from app.database.route import Route
-from app.database.seat import Seat
+from app.database.savepoints import Savepoints
+from app.database.seat import Seat, Seats
 from app.database.tracing import UnitSpans
 from app.database.transaction import Transaction
-
-Seats: TypeAlias = "dict[asyncio.Task[Any], Seat]"
 
 
 class Unit(Forsaken):
@@ -32,7 +31,7 @@ class Unit(Forsaken):
         self._of_request, self._brief = of_request, brief
         self.transaction = None if level is None else Transaction(level)
         self.session: Any = None
-        self.attempt, self.over = 0, False
+        self.attempt, self.over, self.savepoints = 0, False, Savepoints()
         self.spans: UnitSpans | None = None
         self._limit = asyncio.timeout(None)
 

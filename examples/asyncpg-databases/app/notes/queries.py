@@ -13,7 +13,7 @@ from app.notes.schemas import Note, NoteCreate
 async def create(session: Session, developer_id: int, data: NoteCreate) -> Note:
     """Raises ForeignKeyViolation when there is no such developer."""
     values = {"developer_id": developer_id, "text": data.text, "created_at": datetime.now(UTC)}
-    return Note(id=await session.execute(insert(notes).values(values)), **values)
+    return Note(id=await session.execute(insert(notes), values), **values)
 
 
 async def get(session: Session, id: int) -> Note | None:

@@ -5,20 +5,25 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Request
 from httpx import ASGITransport, AsyncClient
 from pydantic import ValidationError
+from pythonjsonlogger.json import JsonFormatter
 from sqlalchemy import select
 from starlette.responses import FileResponse, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import requests
 from app.database import CurrentDatabase, Database, InvalidValue, ReadSession, WriteSession
-from app.logs import levels_of
+from app.logs import JsonLines, levels_of
 from app.main import create_app
 from app.overload import REFUSED
 from app.problems import problem
@@ -29,6 +34,7 @@ from tests.template.test_overload import full
 from tests.template.test_request_metrics import counts
 from tests.template.test_traces import Served, serve
 
+HOST = [(b"host", b"test")]  # as the client's, which a team's middleware may ask for
 FIELDS = ("method", "route", "status", "duration_ms", "database_ms", "statements")
 
 
@@ -211,7 +217,7 @@ async def test_a_route_whose_own_work_was_cancelled_by_somebody_has_failed_and_t
 
 
 async def asked(service: ASGIApp) -> None:
-    scope = {"type": "http", "method": "GET", "path": "/x", "headers": [], "app": FastAPI()}
+    scope = {"type": "http", "method": "GET", "path": "/x", "headers": HOST, "app": FastAPI()}
     await service(scope, nothing, ignored)
 
 
@@ -237,7 +243,7 @@ async def messages_of(app: ASGIApp, path: str, *extensions: str) -> list[Message
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": path, "headers": HOST, "query_string": b"", "root_path": ""}
     with suppress(RuntimeError):
         await app({**scope, "extensions": {name: {} for name in extensions}}, nothing, send)
     return sent
@@ -289,9 +295,10 @@ async def test_a_request_that_the_server_cancels_at_its_end_is_answered_that_it_
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "GET", "path": "/waits", "headers": [], "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": "GET", "path": "/waits", "headers": HOST, "query_string": b"", "root_path": ""}
     request = asyncio.create_task(app(scope, receive, send))
-    await waiting.wait()
+    async with asyncio.timeout(30):
+        await waiting.wait()
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
@@ -375,3 +382,29 @@ def test_a_level_that_is_none_is_refused_with_a_sentence(levels: str, settings: 
         levels_of(levels)
     with pytest.raises(ValidationError, match="INFO,httpx=WARNING"):
         Settings(_env_file=None, database=settings.database, log_level=levels)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"msg": "%s of %d", "args": ('é\n"', 2)},
+        {"msg": "%(what)s", "args": {"what": 1}},
+        {"msg": "no arguments", "request_id": "1", "color_message": "in colors"},
+        {"msg": {"event": "paid", "at": datetime(2026, 1, 2, tzinfo=UTC), "in": [Decimal("1.5"), b"x"]}},
+        {
+            "msg": "",
+            "one": UUID(int=1),
+            "day": date(2026, 1, 2),
+            "kind": HTTPStatus.OK,
+            "type": int,
+            "more": {"a": (1, None)},
+        },
+        {"msg": "where", "stack_info": "Stack (most recent call last)", "taskName": "Task-1"},
+    ],
+)
+def test_a_line_has_what_the_librarys_formatter_would_have_written(said: dict[str, Any]) -> None:
+    record = logging.makeLogRecord({"name": "team", "levelname": "INFO", **said})
+    library = JsonFormatter("levelname,name,message", style=",", rename_fields={"levelname": "level"})
+    written = json.loads(JsonLines().format(record))
+    assert datetime.fromisoformat(written.pop("time")).timestamp() == pytest.approx(record.created, abs=0.001)
+    assert written == {k: v for k, v in json.loads(library.format(record)).items() if k != "color_message"}

@@ -76,7 +76,8 @@ async def test_a_websocket_is_refused_before_it_is_accepted(app: FastAPI, crowde
         sent.append(message)
 
     denial: dict[str, object] = {"websocket.http.response": {}}
-    scope = {"type": "websocket", "path": "/x", "headers": [], "query_string": b"", "extensions": denial}
+    headers = [(b"host", b"test")]
+    scope = {"type": "websocket", "path": "/x", "headers": headers, "query_string": b"", "extensions": denial}
     async with full(crowded):
         await app(scope, receive, send)
     assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 503)

@@ -6,12 +6,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
+from app import extensions
 from app.database import driver
 from app.settings import DatabaseSettings, InvalidSettings, Settings, load_settings
 from dev import databases
+from tests.processes import of_the_team
 
 PASSWORD = "p@ss/w#rd%:?"
 ESCAPED = quote(PASSWORD, safe="")
@@ -218,14 +220,14 @@ def test_each_variable_at_fault_is_named(environment: pytest.MonkeyPatch) -> Non
 
 def test_a_team_adds_settings_by_a_subclass(environment: pytest.MonkeyPatch) -> None:
     class TeamSettings(Settings):
-        mail_server: str = Field(min_length=3)
+        homing_pigeons: str = Field(min_length=3)
 
-    with pytest.raises(InvalidSettings, match=r"^MAIL_SERVER is not set$"):
+    with pytest.raises(InvalidSettings, match=r"^HOMING_PIGEONS is not set$"):
         load_settings(TeamSettings)
-    environment.setenv("MAIL_SERVER", "mail.internal")
+    environment.setenv("HOMING_PIGEONS", "seven")
     settings = load_settings(TeamSettings)
     assert isinstance(settings, TeamSettings)
-    assert settings.mail_server == "mail.internal"
+    assert settings.homing_pigeons == "seven"
 
 
 def test_the_sentence_names_the_variable_that_the_teams_prefix_and_delimiter_make(
@@ -306,3 +308,15 @@ def test_no_secret_shows_in_a_validation_error() -> None:
     assert "the name of the database is missing" in shown
     assert PASSWORD not in shown
     assert ESCAPED not in shown
+
+
+def test_what_the_settings_of_a_team_need_is_there_for_its_processes(environment: pytest.MonkeyPatch) -> None:
+    class TeamSettings(Settings):
+        homing_pigeons: int
+        carrier: str = Field(validation_alias=AliasChoices("BY_AIR", "BY_SEA"))
+
+    environment.setattr(extensions, "Settings", TeamSettings, raising=False)
+    needed = {"HOMING_PIGEONS": "7", "BY_SEA": "x"}
+    for name, value in {**needed, "DATABASE_POOL_SIZE": "3"}.items():
+        environment.setenv(name, value)
+    assert of_the_team() == needed

@@ -11,6 +11,7 @@ from app.database.connector import Connection
 from app.database.options import Options
 from app.database.route import Route
 from app.database.rows import Ran
+from app.database.savepoints import Savepoints
 from app.database.seat import Seat
 from app.database.statements import Kind, kind_of, refuse_write
 from app.database.tracing import UnitSpans
@@ -29,6 +30,7 @@ class Running:
     _brief: bool
     _limit: asyncio.Timeout
     over: bool
+    savepoints: Savepoints
     spans: UnitSpans | None
 
     @property
@@ -69,6 +71,7 @@ class Running:
         async with seat.turn():
             if self.over:
                 raise errors.SessionClosed
+            self.savepoints.check(self.fail)
             seat.sending = self
             try:
                 reads_in = None if self.transaction else seat.transaction
@@ -105,20 +108,20 @@ class Running:
         started = monotonic()
         try:
             with tracing.statement(unit.spans, statement):
-                ran: Ran = await unit._careful(send(connection.raw, statement, arguments))
+                ran: Ran = await unit._careful(send(connection.raw, statement, arguments), send is driver.run_many)
         except errors.SchemaChanged:
             await unit._seat.careful(driver.forget(connection.raw), writing=unit.writes)
             if transaction:
                 raise
             with tracing.statement(unit.spans, statement):
-                ran = await unit._careful(send(connection.raw, statement, arguments))
+                ran = await unit._careful(send(connection.raw, statement, arguments), send is driver.run_many)
         finally:
             metrics.note_statement(statement, monotonic() - started)
         if transaction:
             transaction.succeeded(kind, connection.raw)
         return ran
 
-    async def _careful(self, sending: Awaitable[Any]) -> Any:
+    async def _careful(self, sending: Awaitable[Any], many: bool = False) -> Any:
         """As the seat's; what an error says of the transaction is kept in mind."""
         try:
             return await self._seat.careful(sending, writing=self.writes)
@@ -126,7 +129,7 @@ class Running:
             if self._seat.connection is None:  # given up, and the transaction with it
                 self.fail(error)
             elif self.transaction:
-                self.transaction.failed(error)
+                self.transaction.failed(error, many=many)
             raise
 
     def fail(self, error: BaseException) -> None:

@@ -6,7 +6,7 @@ No reply is ever met by another statement or by the next user: a connection whos
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from app.database import driver, tracing
 from app.database.connector import Connection
@@ -92,3 +92,6 @@ class Seat:
         except BaseException:  # cancelled: the reply is still to come
             self.abandon(connection)
             raise
+
+
+Seats: TypeAlias = dict[asyncio.Task[Any], Seat]

@@ -33,11 +33,6 @@ def probe_of(settings: Settings, url: SecretStr) -> Probe:
     return Probe(database.target, database)
 
 
-@pytest.fixture(autouse=True)
-def no_checks_of_the_teams(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extensions, "readiness_checks", [], raising=False)
-
-
 @pytest.fixture
 def closed(settings: Settings) -> Iterator[SecretStr]:
     """The URL of the database with a port where nothing listens."""
@@ -50,7 +45,7 @@ class Check:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     async def __call__(self) -> None:
         self.asked += 1
@@ -165,6 +160,16 @@ async def test_fifty_probes_at_once_fail_once() -> None:
     readiness = Readiness([check])
     assert set(await asyncio.gather(*(readiness.reason() for _ in range(50)))) == {"ServerGone"}
     assert check.asked == 1
+
+
+async def test_a_check_of_which_somebody_cancelled_a_part_has_failed() -> None:
+    check = Check()
+    check.error = asyncio.CancelledError()
+    readiness = Readiness([check], beside={"cache": check}, max_age=0)
+    assert await readiness.reason() == "CancelledError"
+    assert readiness.members() == {"cache": "CancelledError"}
+    check.error = None
+    assert await readiness.reason() is None
 
 
 async def test_an_answer_serves_until_it_is_old() -> None:

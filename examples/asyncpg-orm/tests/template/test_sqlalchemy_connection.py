@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, func, insert, select, text
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Transaction, func, insert, select, text
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from app.database import Database, ServerGone, Session, StatementRefused, TransactionAborted, driver
@@ -35,6 +35,12 @@ def put(connection: Connection, *ids: int) -> None:
         connection.execute(insert(probes).values(probe(id)))
 
 
+def under_way(connection: Connection) -> Transaction:
+    transaction = connection.get_transaction()
+    assert transaction is not None
+    return transaction
+
+
 async def test_what_it_rolls_back_is_not_stored_and_what_it_commits_is_although_the_unit_fails(
     probe_database: MakeDatabase,
 ) -> None:
@@ -43,11 +49,11 @@ async def test_what_it_rolls_back_is_not_stored_and_what_it_commits_is_although_
     def work(connection: Connection) -> None:
         connection.begin().rollback()
         put(connection, 1)
-        connection.rollback()
+        under_way(connection).rollback()
         connection.begin().rollback()  # nothing was sent in it
         connection.begin().commit()
         put(connection, 2)
-        connection.commit()
+        under_way(connection).commit()
         put(connection, 3)
         raise LookupError
 
@@ -84,7 +90,7 @@ async def test_after_a_savepoint_whose_transaction_was_undone_all_is_undone(prob
             await_only(session._unit.rollback())
             inner.rollback()
             put(connection, 3)
-            connection.commit()
+            under_way(connection).commit()
 
         await session._engine.ready(session._unit)
         await greenlet_spawn(work)
@@ -114,7 +120,7 @@ async def test_it_reads_nothing_and_undoes_nothing_in_a_read_session_that_ends(p
 
     def work(connection: Connection) -> int | None:
         number = connection.scalar(select(func.count()).select_from(probes))
-        connection.commit()
+        under_way(connection).commit()
         connection.begin().rollback()
         return number
 

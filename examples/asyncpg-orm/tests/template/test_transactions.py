@@ -166,3 +166,17 @@ async def test_an_error_of_the_unit_itself_is_not_tried_again(probe_database: Ma
     with pytest.raises(LookupError):
         await probe_database().run_transaction(work)
     assert attempts == 1
+
+
+async def test_a_unit_that_asks_an_iterator_for_more_than_it_has_fails_by_that_error(
+    probe_database: MakeDatabase,
+) -> None:
+    async def work(session: Session) -> None:
+        await run(session, insert(probes).values(probe(1)))
+        raise StopAsyncIteration
+
+    database = probe_database()
+    with pytest.raises(RuntimeError, match="StopAsyncIteration"):
+        await database.run_transaction(work)
+    async with database.read() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 0

@@ -17,17 +17,19 @@ from app.database.rows import Ran
 from app.database.unit import Unit
 
 
-async def insert(unit: Unit, batch: Batch) -> None:
+async def insert(unit: Unit, batch: Batch) -> int:
+    """How many the server has stored: a trigger may have left some out."""
     if batch.by_insert:
         places = ", ".join(f"${number}" for number in range(1, len(batch.columns) + 1))
         statement = f"INSERT INTO {batch.table_name()} ({batch.names()}) VALUES ({places})"
-        await unit.run(statement, list(batch.rows()), _insert_each)
-        return
+        return (await unit.run(statement, list(batch.rows()), _insert_each)).rowcount
     columns, table = [column.name for column in batch.columns], batch.table
 
     async def copy(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
         try:
-            await raw.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=batch.rows())
+            status = await raw.copy_records_to_table(
+                table.name, schema_name=table.schema, columns=columns, records=batch.rows()
+            )
         except (asyncpg.FeatureNotSupportedError, asyncpg.WrongObjectTypeError) as error:  # row-level security, a view
             raise ByInsert from error
         except asyncpg.InternalClientError as error:
@@ -38,9 +40,9 @@ async def insert(unit: Unit, batch: Batch) -> None:
             raise DatabaseError from error
         except (ValueError, ArithmeticError) as error:
             raise InvalidValue from error
-        return Ran((), None, len(batch))
+        return Ran((), None, int(status.split()[1]))
 
-    await unit.run(f"COPY {batch.table_name()} FROM STDIN", (), copy, own=True)
+    return (await unit.run(f"COPY {batch.table_name()} FROM STDIN", (), copy, own=True)).rowcount
 
 
 async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:

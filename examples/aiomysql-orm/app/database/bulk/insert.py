@@ -2,10 +2,9 @@
 
 from app.database.backend import Session
 from app.database.bulk.columns import Target
-from app.database.bulk.rows import Batch, Rows, batches
+from app.database.bulk.rows import Rows, batches
 from app.database.bulk.statements import insert
 from app.database.bulk.unit import all_or_nothing, apply
-from app.database.unit import Unit
 
 
 async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
@@ -17,9 +16,4 @@ async def bulk_insert(session: Session, target: Target, rows: Rows) -> int:
     index of the row at fault; then none is inserted.
     """
     async with all_or_nothing(session) as (unit, dialect):
-        return sum([await apply(unit, batch, _insert) async for batch in batches(dialect, target, rows)])
-
-
-async def _insert(unit: Unit, batch: Batch) -> int:
-    await insert(unit, batch)
-    return len(batch)
+        return sum([await apply(unit, batch, insert) async for batch in batches(dialect, target, rows)])

@@ -25,7 +25,7 @@ INDEXED = 191  # characters of four bytes that every index takes
 _PRIVILEGES = (1044, 1142)
 
 
-async def insert(unit: Unit, batch: Batch) -> None:
+async def insert(unit: Unit, batch: Batch) -> int:
     head = insert_into(batch)
 
     async def send(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
@@ -34,7 +34,7 @@ async def insert(unit: Unit, batch: Batch) -> None:
             await raw.query(head + ",".join(values))
         return Ran((), None, len(batch))
 
-    await unit.run(head, (), send)
+    return (await unit.run(head, (), send)).rowcount
 
 
 def insert_into(batch: Batch) -> str:

@@ -5,13 +5,15 @@ from dataclasses import replace
 from sqlalchemy import BigInteger, Column, MetaData, Table
 
 from app.database.bulk.rows import Batch
+from app.database.bulk.unit import inner
 
 NUMBER = "number_of_bulk_row"
 
 
 def table_for(batch: Batch) -> Table:
     """Of another name than the table's own, which it would hide; of no types: the server has them."""
-    name = "bulk_rows" + "_" * (batch.table.name == "bulk_rows")
+    name = inner("bulk_rows")
+    name += "_" * (batch.table.name == name)
     return Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in batch.columns))
 
 
