@@ -14,7 +14,7 @@ class Savepoint:
     """Use it by `async with`; or `await` it, and `commit()` or `rollback()` what that returns."""
 
     def __init__(self, unit: Unit, name: str, force_rollback: bool) -> None:
-        self._unit, self._name, self._force_rollback = unit, name, force_rollback
+        self._unit, self._name, self._force_rollback = (unit, name, force_rollback)
         self._is_open = False
 
     async def start(self) -> "Savepoint":

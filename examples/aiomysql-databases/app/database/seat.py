@@ -25,13 +25,13 @@ _OF_NO_USE = (ServerGone, ReadOnlyServer)  # the next one finds the new primary
 
 class Seat:
     """`sending` is the unit whose reply is outstanding, `transaction` the one that nobody else may begin beside, and
-    `whole_of` the task that holds the lock for several statements.
+    `whole_of` the task that holds the lock for several statements, of wholes so many within one another (`depth`).
     """
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.whole_of: asyncio.Task[Any] | None = None
-        self.units = 0
+        self.depth = self.units = 0
         self.pool: Pool | None = None
         self.connection: Connection | None = None
         self.sending: Running | None = None
@@ -46,10 +46,12 @@ class Seat:
         """For several statements of this task: one of another task between them might be undone with them."""
         async with self.turn():
             outer, self.whole_of = self.whole_of, asyncio.current_task()
+            self.depth += 1
             try:
                 yield
             finally:
                 self.whole_of = outer
+                self.depth -= 1
 
     async def take(self, pool: Pool, spans: UnitSpans | None = None) -> Connection:
         """A connection of this pool. One of another, the replica's, is given back before."""

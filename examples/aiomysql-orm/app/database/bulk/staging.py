@@ -5,15 +5,15 @@ from dataclasses import replace
 from sqlalchemy import BigInteger, Column, MetaData, Table
 
 from app.database.bulk.rows import Batch
-from app.database.bulk.unit import inner
+from app.database.unit import Unit
 
 NUMBER = "number_of_bulk_row"
 
 
-def table_for(batch: Batch) -> Table:
+def table_for(unit: Unit, batch: Batch) -> Table:
     """Of another name than the table's own, which it would hide; of no types: the server has them."""
-    name = inner("bulk_rows")
-    name += "_" * (batch.table.name == name)
+    name = "bulk_rows" + "_" * (unit._seat.depth - 1)
+    name += "of_it" * (batch.table.name == name)
     return Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in batch.columns))
 
 

@@ -62,7 +62,7 @@ async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Tab
     """An empty temporary table whose columns have the types of the table's own."""
     # With no index, a join without statistics compares each row of one table with each of the other.
     parts, whole = _index(batch, unique)
-    staging = table_for(batch)
+    staging = table_for(unit, batch)
     staging.info["without index"] = () if whole else [staging.c[column.name] for column in unique]
     selected = f"SELECT 0 AS {NUMBER}, {batch.names()} FROM {batch.table_name()} LIMIT 0"
     connection: Any = unit._seat.connection  # there since the savepoint around this

@@ -54,7 +54,7 @@ async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Seq
 @asynccontextmanager
 async def staged(unit: Unit, batch: Batch, unique: Columns = ()) -> AsyncIterator[Table]:
     """An empty temporary table whose columns have the types of the table's own."""
-    staging = table_for(batch)
+    staging = table_for(unit, batch)
     index = f"; CREATE UNIQUE INDEX ON {staging.name} ({batch.names(unique)})" if unique else ""
 
     async def create(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:

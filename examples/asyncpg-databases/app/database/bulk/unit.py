@@ -4,7 +4,6 @@ was before, and an error that a row caused says which one.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -36,7 +35,6 @@ class ByInsert(DatabaseError):
     """The fastest way cannot carry these rows: an ordinary INSERT can."""
 
 
-_depth: ContextVar[int] = ContextVar("bulk functions under way", default=0)
 OF_A_ROW = (UniqueViolation, ExclusionViolation, ForeignKeyViolation, InvalidValue)
 
 
@@ -52,19 +50,8 @@ async def all_or_nothing(session: Session) -> AsyncIterator[tuple[Unit, Dialect]
     if options := session._options:
         raise StatementRefused(f"Bulk rows go by the table itself, without the connection's {', '.join(options)}")
     await session._flush()
-    depth = _depth.get()
-    _depth.set(depth + 1)
-    try:
-        async with session._unit._seat.whole(), _savepoint(session._unit, inner("bulk")):
-            yield session._unit, session._engine.dialect
-    finally:
-        _depth.set(depth)
-
-
-def inner(name: str) -> str:
-    """Another one inside of a bulk function whose rows are being made: what makes them may call one, too."""
-    depth = _depth.get()
-    return f"{name}_{depth}" if depth > 1 else name
+    async with session._unit._seat.whole(), _savepoint(session._unit, "bulk"):
+        yield session._unit, session._engine.dialect
 
 
 async def execute(unit: Unit, text: str) -> int:
@@ -75,7 +62,7 @@ async def execute(unit: Unit, text: str) -> int:
 async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitable[Result]]) -> Result:
     """`work` on the batch, of halves the sum: when a row is at fault, halves of halves find the first: `error.row`."""
     try:
-        async with _savepoint(unit, inner("bulk_batch"), dialect.RELEASES_BATCHES):
+        async with _savepoint(unit, "bulk_batch", dialect.RELEASES_BATCHES):
             return await work(unit, batch)
     except ByInsert:
         return await apply(unit, replace(batch, by_insert=True), work)
@@ -94,6 +81,7 @@ async def apply(unit: Unit, batch: Batch, work: Callable[[Unit, Batch], Awaitabl
 
 @asynccontextmanager
 async def _savepoint(unit: Unit, name: str, release: bool = True) -> AsyncIterator[None]:
+    name += "_" * (unit._seat.depth - 1)  # of its own where what makes the rows of one bulk function calls another
     await execute(unit, f"SAVEPOINT {name}")
     try:
         yield

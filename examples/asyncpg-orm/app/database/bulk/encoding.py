@@ -20,9 +20,7 @@ class Encoder:
     def __init__(self, dialect: Dialect, target: Target, row: Row, defaults: Literal["default", "onupdate"]) -> None:
         self.table, _ = columns_of(target)
         if not hasattr(row, "keys"):
-            raise ValueError(
-                f"a row is a mapping of names to values, not a {type(row).__name__}: give its model_dump()"
-            )
+            raise ValueError(f"a row is a mapping of names to values, not a {type(row).__name__}")
         self._names = tuple(row)
         given = chosen(target, self._names)
         of_rows = {*given}
