@@ -187,7 +187,8 @@ def test_a_request_in_flight_is_finished_before_the_process_stops(
 ) -> None:
     (tmp_path / "slow_service.py").write_text(SLOW_SERVICE)
     url = settings.database.url.get_secret_value()
-    with uvicorn("slow_service:app", "--workers", str(workers), folder=tmp_path, DATABASE_URL=url) as process:
+    given = {"DATABASE_URL": url, "LOG_LEVEL": "INFO,app.requests=INFO"}  # whatever a team sets in its workers
+    with uvicorn("slow_service:app", "--workers", str(workers), folder=tmp_path, **given) as process:
         port = port_of(process)
         with closing(connected(port)) as connection:
             connection.request("GET", "/slow", headers={"X-Request-ID": "in-flight"})
