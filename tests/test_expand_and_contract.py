@@ -80,6 +80,7 @@ DATABASES: Edits = {
         "models.py": {'    Column("created_at"': '    Column("field", String(50)),\n    Column("created_at"'},
         "queries.py": {
             ".values(values)": ".values(_stored(values))",
+            "(_NEW, values)": "(_NEW, _stored(values))",
             "async def create(": f"def _stored(values):\n    return {WRITES_BOTH}\n\n\nasync def create(",
         },
     },
