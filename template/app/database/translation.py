@@ -26,6 +26,8 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
     `writing` tells a server that takes no writes from a session that was not opened for them: both answer alike.
     """
     if isinstance(error, exc.StatementError) and error.orig is not None:  # SQLAlchemy has wrapped it
+        if isinstance(error.orig, OverflowError):  # of a type, which counts from a value
+            return errors.InvalidValue()
         return translate(error.orig, writing=writing)
     if isinstance(error, errors.DatabaseError):
         return error
