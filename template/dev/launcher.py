@@ -78,7 +78,7 @@ def fill(binary: Path, version: str, home: Path, log: Path) -> None:
     kept = KEPT / f"{version} {zlib.crc32(Path(binaries.__file__).read_bytes()):08x}"
     new = home / "data.new"
     shutil.rmtree(new, ignore_errors=True)
-    if not (kept.is_dir() and copied(kept, new)):
+    if not (is_readable(kept) and copied(kept, new)):
         shutil.rmtree(new, ignore_errors=True)
         initialize(binary, version, home, new, log)
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
@@ -88,6 +88,11 @@ def fill(binary: Path, version: str, home: Path, log: Path) -> None:
                 part.rename(kept)
         shutil.rmtree(part, ignore_errors=True)
     new.rename(home / "data")
+
+
+def is_readable(kept: Path) -> bool:
+    """By the server. It is not in a checkout that root copied without the owners."""
+    return kept.is_dir() and (not binaries.ACCOUNT or kept.stat().st_uid == binaries.ACCOUNT["user"])
 
 
 def copied(source: Path, target: Path) -> bool:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from app.database import DatabaseError
+from app.database.translation import of_group
 from app.methods import allowed_methods
 from app.problems import database_error, phrase, problem
 
@@ -75,6 +76,13 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     )
 
 
+async def _errors_of_tasks(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ExceptionGroup)
+    if (ours := of_group(error)) is None:
+        raise error
+    return await database_error(request, ours)
+
+
 async def _hung_up(request: Request, error: Exception) -> Response:
     """Nobody gets this answer; it is for what counts and logs them."""
     return problem(499, title="The client hung up before its request was complete")
@@ -109,4 +117,5 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, _hung_up)
     app.add_exception_handler(WebSocketDisconnect, _left)
     app.add_exception_handler(DatabaseError, database_error)
+    app.add_exception_handler(ExceptionGroup, _errors_of_tasks)
     app.add_exception_handler(Exception, unhandled)

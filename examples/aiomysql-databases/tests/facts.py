@@ -5,11 +5,12 @@ import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import String, insert, make_url, text
+from sqlalchemy import String, insert, literal, make_url, select, text
 from sqlalchemy.sql import ClauseElement
 
 from app.database import DatabaseError, InvalidValue, OutcomeUnknown, ServerGone, Session, driver
@@ -86,6 +87,7 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
     "a number that is none": (text("SELECT :lat").bindparams(lat=float("nan")), InvalidValue),
     "an infinity": (text("SELECT :lat").bindparams(lat=float("-inf")), InvalidValue),
     "a decimal that is none": (insert(probes).values(probe(1, amount=Decimal("NaN"))), InvalidValue),
+    "a duration that is too long": (select(literal(timedelta.max)), InvalidValue),
     "an object of no type": (text("SELECT :what").bindparams(what={"a": 1}), None),
 }
 

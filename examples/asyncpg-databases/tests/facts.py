@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import insert, make_url, select, text
-from sqlalchemy.dialects.postgresql import CITEXT
+from sqlalchemy import ARRAY, Numeric, insert, literal, make_url, select, text
+from sqlalchemy.dialects.postgresql import CITEXT, NUMRANGE, Range
 from sqlalchemy.sql import ClauseElement
 
 from app.database import DatabaseError, InvalidValue, Session, UniqueViolation, driver, pooler
@@ -69,7 +70,11 @@ CASELESS = (
 SCHEMAS_CASCADE = True
 UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
 # What no text or number of the protocol can be.
-BAD_TEXTS: list[dict[str, Any]] = [{"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}]
+BAD_TEXTS: list[dict[str, Any]] = [
+    *({"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}),
+    *({"amount": Decimal("1e131072")}, {"amount": Decimal("-1e200000")}),
+]
+_BEYOND = Decimal("1e131072")
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
 
 # In a transaction: what the server waits before it looks for a deadlock is a second, and a superuser's to change.
@@ -81,6 +86,14 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
     "a text for a number": (insert(probes).values(probe(1, value="5")), DatabaseError),
     "a number that is too large": (insert(probes).values(probe(1, value=2**31)), InvalidValue),
     "a number that is too large, by a query": (select(probes.c.id).where(probes.c.value == 2**31), InvalidValue),
+    "more digits than there can be": (insert(probes).values(probe(1, amount=_BEYOND)), InvalidValue),
+    "more digits than there can be, by a query": (select(probes.c.id).where(probes.c.amount < -_BEYOND), InvalidValue),
+    "more digits than there can be, in a text": (
+        text("SELECT CAST(:v AS numeric)").bindparams(v=_BEYOND),
+        InvalidValue,
+    ),
+    "more digits than there can be, in an array": (select(literal([[_BEYOND]], ARRAY(Numeric))), InvalidValue),
+    "more digits than there can be, in a range": (select(literal(Range(None, _BEYOND), NUMRANGE)), InvalidValue),
     "a text for a number, by a query": (select(probes.c.id).where(probes.c.value == "5"), DatabaseError),
     "half of a surrogate pair, by a query": (select(probes.c.id).where(probes.c.name == "\ud800"), InvalidValue),
     "more values than there can be": (select(probes.c.id).where(probes.c.id.in_(range(40_000))), DatabaseError),

@@ -51,6 +51,14 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
     return ours
 
 
+def of_group(group: ExceptionGroup[Exception]) -> errors.DatabaseError | None:
+    """The first of the errors of tasks, as a TaskGroup raises them together; None unless all are ours."""
+    first: Exception = group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, errors.DatabaseError) and not group.split(errors.DatabaseError)[1] else None
+
+
 def _of_tls(error: BaseException | None) -> errors.DatabaseError | None:
     if isinstance(error, SSLCertVerificationError):
         return errors.AccessDenied("The database server's certificate is not one that the URL's TLS mode trusts")

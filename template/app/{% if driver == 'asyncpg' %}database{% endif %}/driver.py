@@ -102,9 +102,15 @@ async def run_many(connection: RawConnection, statement: str, arguments: Sequenc
 
 async def stream(connection: RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
     """A server-side cursor of the transaction: `more` fetches from it."""
+    codecs.refuse_beyond_numeric(arguments)
     plan = await connection.plan(statement)
     cursor = await plan.cursor(*arguments)
-    return Ran([], columns_of(plan), -1, more=lambda size: fetched(connection, statement, plan, cursor.fetch(size)))
+
+    async def more(size: int) -> Sequence[Any]:  # fetch() raises when it is called, where the connection is closed
+        rows: Sequence[Any] = await fetched(connection, statement, plan, cursor.fetch(size))
+        return rows
+
+    return Ran([], columns_of(plan), -1, more=more)
 
 
 async def forget(connection: RawConnection) -> None:

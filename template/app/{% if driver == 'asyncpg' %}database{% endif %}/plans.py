@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from app.database import errors, unreadable
+from app.database.codecs import refuse_beyond_numeric
 
 PLANS = 200  # prepared statements that each connection keeps
 # Characters of the longest one, as in asyncpg: one that was made for so many rows takes megabytes of its backend.
@@ -31,6 +32,7 @@ async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> 
     None is kept after a search path was set: the tables of another schema have types of their own, such as enums, and
     the server refuses a plan whose result has changed. That costs a round trip for each statement.
     """
+    refuse_beyond_numeric(arguments)
     elsewhere = connection.is_elsewhere and connection.is_in_transaction()
     connection.is_elsewhere = elsewhere or _leads_elsewhere(statement, arguments)
     known: tuple[Any, Any] | None = connection.plans.get(statement)

@@ -22,8 +22,9 @@ from sqlalchemy.util import LRUCache, greenlet_spawn
 
 from app.database import driver
 from app.database.dbapi import URL, BoundConnection, NeedsConnection, NewConnection, UnitConnection
-from app.database.errors import StatementRefused
+from app.database.errors import InvalidValue, StatementRefused
 from app.database.functions import leaving_state
+from app.database.translation import translated
 from app.database.unit import Unit
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
@@ -90,6 +91,8 @@ class Engine:
         except NeedsConnection:
             compiled.one_statement = False
             return await self.execute_by_connection(unit, query, values, send)
+        except OverflowError as error:
+            raise InvalidValue from error
         context.cursor.ran = await unit.run(context.statement, context.parameters[0], send)
         context.post_exec()
         result: CursorResult[Any] = context._setup_result_proxy()
@@ -114,7 +117,8 @@ class Engine:
         options = {**options, "stream_results": False, "yield_per": None}
         connection = self.connection(unit, send)
         connection.begin()  # sends nothing; without it an error before the statement is sent rolls back the unit
-        return await greenlet_spawn(connection.execute, query, values, execution_options=options)
+        with translated(writing=unit.writes, connecting=False):
+            return await greenlet_spawn(connection.execute, query, values, execution_options=options)
 
     def _compile(self, query: Any, values: Values) -> Any:
         """Once for these names. Raises StatementRefused for one of no column: SQLAlchemy leaves its value out."""

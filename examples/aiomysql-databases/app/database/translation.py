@@ -26,6 +26,8 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
     `writing` tells a server that takes no writes from a session that was not opened for them: both answer alike.
     """
     if isinstance(error, exc.StatementError) and error.orig is not None:  # SQLAlchemy has wrapped it
+        if isinstance(error.orig, OverflowError):  # of a type, which counts from a value
+            return errors.InvalidValue()
         return translate(error.orig, writing=writing)
     if isinstance(error, errors.DatabaseError):
         return error
@@ -47,6 +49,14 @@ def translate(error: BaseException, *, writing: bool) -> errors.DatabaseError | 
     if isinstance(ours, errors.ReadOnlySession) and writing:  # by what a connection is outside of a transaction
         return errors.TransactionAborted(ENDED)
     return ours
+
+
+def of_group(group: ExceptionGroup[Exception]) -> errors.DatabaseError | None:
+    """The first of the errors of tasks, as a TaskGroup raises them together; None unless all are ours."""
+    first: Exception = group
+    while isinstance(first, ExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, errors.DatabaseError) and not group.split(errors.DatabaseError)[1] else None
 
 
 def _of_tls(error: BaseException | None) -> errors.DatabaseError | None:

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from httpx import ASGITransport, AsyncClient, RemoteProtocolError
 from pydantic import BaseModel
 from sqlalchemy import (
+    Boolean,
     Column,
     Double,
     Enum,
@@ -26,7 +27,9 @@ from sqlalchemy import (
     UniqueConstraint,
     select,
     text,
+    union_all,
 )
+from sqlalchemy.orm import registry
 from sqlalchemy.types import TypeEngine
 from starlette.responses import StreamingResponse
 
@@ -266,6 +269,45 @@ async def test_a_limit_or_an_offset_would_be_those_of_each_page(filled: Database
         await anext(stream(filled, query, key=[probes.c.id], page=PAGE))
 
 
+other = probes.alias()
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "message"),
+    [
+        (select(other), {"key": [other.c.id]}, "a key is columns of a table"),
+        (select(probes), {"key": [probes.c.id.desc()]}, "a key is columns of a table"),
+        (select(probes), {"key": []}, "a key is columns of a table"),
+        (select(probes), {"key": [probes.c.id], "page": 0}, "pages of at least one row"),
+        (union_all(select(probes.c.id), select(probes.c.id)), {"key": [probes.c.id]}, "reads a select"),
+    ],
+    ids=["an alias", "an order", "no key", "no rows", "a union"],
+)
+async def test_what_has_no_pages_is_refused_before_the_first(
+    filled: Database, query: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        await anext(stream(filled, query, **options))
+
+
+async def test_rows_of_one_key_are_refused_as_a_page_could_end_between_them(filled: Database) -> None:
+    joined = select(probes.c.id, other.c.name).join_from(probes, other, other.c.id > 0)
+    with pytest.raises(ValueError, match="several rows of one key"):
+        await anext(stream(filled, joined, key=[probes.c.id], page=PAGE))
+
+
+async def test_attributes_of_a_mapped_class_are_a_key_too(filled: Database) -> None:
+    class Mapped:
+        id: Any
+        name: Any
+
+    registry().map_imperatively(Mapped, probes)
+    mapped: Any = Mapped
+    found = await all_of(stream(filled, select(mapped.name, mapped.id), key=[mapped.id], page=PAGE))
+    assert [row["id"] for row in found] == sorted(row["id"] for row in found)
+    assert len(found) > 2 * PAGE
+
+
 @pytest.mark.parametrize(
     ("query", "key"),
     [
@@ -288,7 +330,8 @@ class Word(enum.Enum):
     apple = "apple"
 
 
-KEYS = {
+KEYS: dict[str, tuple[Any, list[Any]]] = {
+    "boolean": (Boolean(), [False, True]),
     "native enum": (Enum(Word), [Word.zebra, Word.apple]),
     "enum of text": (Enum(Word, native_enum=False, length=9), [Word.apple, Word.zebra]),
     "float": (Float(), [1 + number / 3 for number in range(6)]),

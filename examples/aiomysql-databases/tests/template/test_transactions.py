@@ -1,7 +1,8 @@
 """Isolation levels are what they say, and a unit of work that meets another one is run again as a whole."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
@@ -69,7 +70,23 @@ async def test_serializable_prevents_write_skew_and_read_committed_does_not(prob
     assert await _skewed_write(database, "SERIALIZABLE") == 1
 
 
-async def test_a_deadlock_is_run_again_and_both_units_succeed(probe_database: MakeDatabase) -> None:
+async def alone(work: Coroutine[Any, Any, None]) -> None:
+    await work
+
+
+async def in_a_task_group(work: Coroutine[Any, Any, None]) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work)
+
+
+async def in_task_groups(work: Coroutine[Any, Any, None]) -> None:
+    await in_a_task_group(in_a_task_group(work))
+
+
+@pytest.mark.parametrize("how", [alone, in_a_task_group, in_task_groups])
+async def test_a_deadlock_is_run_again_and_both_units_succeed(
+    probe_database: MakeDatabase, how: Callable[[Coroutine[Any, Any, None]], Awaitable[None]]
+) -> None:
     database = probe_database()
     async with database.transaction() as session:
         await run(session, insert(probes).values(probe(1)))
@@ -85,7 +102,7 @@ async def test_a_deadlock_is_run_again_and_both_units_succeed(probe_database: Ma
             await run(session, update(probes).where(probes.c.id == first).values(value=probes.c.value + 1))
             if mine <= 2:
                 await both_hold_one.wait()
-            await run(session, update(probes).where(probes.c.id == second).values(value=probes.c.value + 1))
+            await how(run(session, update(probes).where(probes.c.id == second).values(value=probes.c.value + 1)))
 
         await database.run_transaction(work)
 

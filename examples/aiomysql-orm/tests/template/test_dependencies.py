@@ -11,15 +11,24 @@ import pytest
 from anyio import create_task_group
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, WebSocket
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
-from app.database import CurrentDatabase, Database, NestedSession, ReadSession, Session, WriteSession, driver
+from app.database import (
+    CurrentDatabase,
+    Database,
+    DatabaseError,
+    NestedSession,
+    ReadSession,
+    Session,
+    WriteSession,
+    driver,
+)
 from app.error_handlers import add_problem_handlers
 from app.main import create_app
 from app.settings import Settings
 from tests.probes import probe, probes
 from tests.proxy import Proxy
-from tests.statements import run, value
+from tests.statements import run, savepoint, value
 
 MakeDatabase = Callable[..., Database]
 Route = Callable[..., Awaitable[list[int]]]
@@ -136,7 +145,18 @@ async def user_was_seen_and_writes(session: WriteSession, user: Seen) -> list[in
     return [user, await add_and_count(session)]
 
 
+async def goes_on_after_a_savepoint_in_which_the_reader_failed(
+    writing: WriteSession, reading: ReadSession
+) -> list[int]:
+    await add(writing)
+    with pytest.raises(DatabaseError):
+        async with savepoint(writing):
+            await value(reading, text("SELECT (SELECT 1 UNION SELECT 2)"))
+    return [await add_and_count(writing)]
+
+
 ANSWERS: dict[Route, list[int]] = {
+    goes_on_after_a_savepoint_in_which_the_reader_failed: [2],
     nothing: [0],
     reads: [0, 0],
     reads_before: [0, 0],
@@ -171,8 +191,8 @@ for _route in ANSWERS:
 @router.websocket("/talk")
 async def talk(socket: WebSocket, user: User, session: ReadSession, database: CurrentDatabase) -> None:
     await socket.accept()
-    async for text in socket.iter_text():
-        if text == "write":
+    async for said in socket.iter_text():
+        if said == "write":
             await database.run_transaction(add)
         await socket.send_text(str(await count(session)))
 

@@ -1,18 +1,25 @@
-"""Times as what they are: asyncpg's own codecs store the first and the last day as infinity, and count the days of an
-interval in 32 bits, where ten million years were minus two.
+"""Times and numbers as what they are: asyncpg's own codecs store the first and the last day as infinity, count the days
+of an interval in 32 bits, where ten million years were minus two, and the digits of a numeric in 16.
 
 A timestamptz has asyncpg's own, far faster one: UtcDateTime refuses the two instants that it stores as infinity.
 
 Infinity is read as the last day or instant, as asyncpg does: it may be what an earlier release has stored.
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+
+from asyncpg import Range
+
+from app.database.errors import InvalidValue
 
 # The numbers are those of https://magicstack.github.io/asyncpg/current/api/index.html, Connection.set_type_codec.
 _DAYS = date(2000, 1, 1).toordinal()
 _START, _MICROSECOND = (datetime(2000, 1, 1), timedelta(microseconds=1))  # of a timestamp without a zone
 _DAY_INFINITY, _INFINITY = 2**31 - 1, 2**63 - 1
+_DIGITS = 131_072  # before the point: https://www.postgresql.org/docs/current/datatype-numeric.html
 
 
 async def set_up(connection: Any) -> None:
@@ -59,3 +66,15 @@ def _to_timedelta(value: tuple[int, int, int]) -> timedelta:
     years, rest = divmod(abs(months), 12)
     whole = timedelta(365 * years + 30 * rest)
     return timedelta(days, microseconds=microseconds) + (whole if months > 0 else -whole)
+
+
+def refuse_beyond_numeric(values: Iterable[Any]) -> None:
+    """Raises InvalidValue for a number that is too large, also in an array or a range: asyncpg would send 0 for it."""
+    for value in values:
+        kind = type(value)
+        if kind is Decimal and value.adjusted() >= _DIGITS:
+            raise InvalidValue
+        if kind is list or kind is tuple:
+            refuse_beyond_numeric(value)
+        elif kind is Range:
+            refuse_beyond_numeric((value.lower, value.upper))

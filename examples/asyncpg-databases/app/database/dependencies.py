@@ -1,6 +1,7 @@
 """What a route asks for: a session that ends with the route, before the response leaves. So a 2xx is committed, and a
 failed COMMIT is an error to the client (a dependency with `yield` answers first by default: fastapi/fastapi#11143).
-`app.dependency_overrides[read_session]` replaces the one of a test, `write_session` the other.
+`app.dependency_overrides[read_session]` replaces the one of a test, `write_session` the other, and `current_database` a
+CurrentDatabase alone.
 """
 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack

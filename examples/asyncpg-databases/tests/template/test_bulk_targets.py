@@ -1,5 +1,6 @@
 """Bulk rows in tables of PostgreSQL's own kinds, and by users who may not do everything."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import CITEXT, JSONB
 from sqlalchemy.types import TypeEngine
 
-from app.database import CheckViolation, Database, InvalidValue, StatementRefused, driver
+from app.database import CheckViolation, Database, InvalidValue, Session, StatementRefused, driver
 from app.database.bulk import Upserted, bulk_insert, bulk_update, upsert
 from app.settings import Settings
 from tests import facts
@@ -255,3 +256,19 @@ async def test_a_key_that_is_null_may_be_there_already(
     finally:
         if kind == "view":
             await made.execute("DROP VIEW bulk_things; DROP TABLE bulk_things_below")
+
+
+async def test_several_upserts_of_the_same_keys_in_any_order_wait_for_one_another(probe_database: MakeDatabase) -> None:
+    database, ids, attempts = probe_database(pool_size=4), list(range(2000)), 0
+
+    async def store(ids: list[int]) -> None:
+        async def work(session: Session) -> None:
+            nonlocal attempts
+            attempts += 1
+            await upsert(session, probes, [probe(id, value=attempts) for id in ids], conflict="id", update="value")
+
+        await database.run_transaction(work)
+
+    for _ in range(2):  # new rows, and rows that are there
+        await asyncio.gather(*(store(given) for given in (ids, ids[::-1], ids, ids[::-1])))
+    assert attempts == 8

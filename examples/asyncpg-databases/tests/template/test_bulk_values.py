@@ -24,6 +24,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateSchema, DropSchema
@@ -347,3 +348,22 @@ async def test_a_value_that_cannot_be_sent_is_named_by_its_row_and_costs_no_conn
         assert (caught.value.status, caught.value.row) == (422, 4)
     async with database.transaction() as session:
         assert await session.fetch_val(text(facts.SESSION_ID)) == before
+
+
+class Reckoned(TypeDecorator[int]):
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: object) -> int:
+        return int(value)
+
+
+async def test_a_value_beyond_what_its_type_can_reckon_with_is_a_bad_one(probe_database: MakeDatabase) -> None:
+    reckoned = Table("probes", MetaData(), Column("id", Integer, primary_key=True), Column("value", Reckoned))
+    given = [{"id": 1, "value": 1.0}, {"id": 2, "value": float("inf")}]
+    async with probe_database().transaction() as session:
+        with pytest.raises(InvalidValue) as caught:
+            await bulk_update(session, reckoned, given, key="id")
+        assert caught.value.row == 1
+        with pytest.raises(InvalidValue):
+            await session.affected(update(reckoned), given[1])

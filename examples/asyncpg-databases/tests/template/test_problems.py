@@ -50,6 +50,15 @@ def service() -> FastAPI:
     async def database(name: str) -> None:
         raise getattr(errors, name)(constraint="uq_orders_number") from RuntimeError("secret SQL")
 
+    @app.get("/tasks/{name}")
+    async def tasks(name: str) -> None:
+        error = getattr(errors, name)(constraint="uq_orders_number")
+        raise ExceptionGroup("of tasks", [ExceptionGroup("of their tasks", [error]), errors.TransactionAborted()])
+
+    @app.get("/mixed")
+    async def mixed() -> None:
+        raise ExceptionGroup("of tasks", [UniqueViolation(), RuntimeError("secret")])
+
     @app.get("/told")
     async def told() -> None:
         raise UniqueViolation("That number is taken")
@@ -204,15 +213,25 @@ async def test_an_unhandled_exception_says_nothing_but_the_requests_id(asking: A
     assert response.headers["Connection"] == "close"  # as the server will do after it
 
 
+@pytest.mark.parametrize("way", ["database", "tasks"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_each_database_error_is_a_problem_of_its_own_type(kind: type[DatabaseError], asking: AsyncClient) -> None:
-    response = await asking.get(f"/database/{kind.__name__}")
+async def test_each_database_error_is_a_problem_of_its_own_type(
+    kind: type[DatabaseError], way: str, asking: AsyncClient
+) -> None:
+    """Also where a group of tasks raises it, beside those that it brings about."""
+    response = await asking.get(f"/{way}/{kind.__name__}")
     document = problem_of(response)
     assert (document["status"], document["title"]) == (kind.status, kind.title)
     assert document["type"].removeprefix("urn:problem:").replace("-", "") == kind.__name__.lower()
     assert document["constraint"] == "uq_orders_number"
     assert "secret" not in response.text
     assert ("Retry-After" in response.headers) == (kind.status == 503)
+
+
+async def test_a_group_with_an_error_that_is_not_the_databases_is_a_bug(asking: AsyncClient) -> None:
+    response = await asking.get("/mixed")
+    assert problem_of(response)["status"] == 500
+    assert "secret" not in response.text
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from app.database.translation import translate
 from app.settings import Settings
 from tests.proxy import Proxy
 from tests.statements import run, savepoint, value
+from tests.template import ways
 
 LOOPS = ["asyncio", "uvloop"]
 
@@ -76,6 +77,25 @@ def test_what_meets_a_reset_connection_finds_a_lost_server(
                     await OPERATIONS[name](raw)
                 assert isinstance(translate(caught.value, writing=True), ServerGone), repr(caught.value)
             driver.terminate(raw)
+
+    on(loop, work)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_stream_whose_connection_was_reset_is_unavailable(loop: str, settings: Settings) -> None:
+    many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i FROM n"
+
+    async def work() -> None:
+        proxy = Proxy(settings.database.url)
+        async with proxy.listen() as url:
+            database = Database(settings.database.model_copy(update={"url": url}))
+            with pytest.raises(ServerGone):
+                async with database.transaction() as session:
+                    async for row in ways.stream(session, text(many)):
+                        if row[0] == 1:
+                            proxy.reset()
+                            await closed(raw_of(session))
+            await database.close()
 
     on(loop, work)
 

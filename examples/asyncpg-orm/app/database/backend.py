@@ -127,6 +127,8 @@ def _one_at_a_time(operation: Callable[..., Any]) -> Callable[..., Any]:
                     result = await operation(self, *arguments, **options)
                 if is_savepoint and operation.__name__ == "start":
                     savepoints.begun(self)
+                    if session._unit.begun:  # now, as a ReadSession beside this one may speak first
+                        await session.connection()
                 return result
             finally:
                 session._in_operation = None

@@ -16,6 +16,7 @@ from app.database.route import Route
 from app.database.seat import Seats
 from app.database.target import Target
 from app.database.tracing import spans_of
+from app.database.translation import of_group
 from app.database.unit import Unit
 
 T = TypeVar("T")
@@ -74,7 +75,8 @@ class Database:
         """Run `work` in a transaction, and again as a whole when it met another one, up to `attempts` times.
 
         COMMIT is part of what is tried again, since a serialization failure may show only there; between attempts the
-        place in the pool is free for others. Raises the last Retryable when all attempts are used up.
+        place in the pool is free for others. Raises the last Retryable when all attempts are used up. Of a TaskGroup whose
+        errors are all the database's the first one counts.
         """
         async for attempt in stamina.retry_context(
             on=Retryable, attempts=attempts, timeout=None, wait_initial=0.01, wait_max=0.5, wait_jitter=0.05
@@ -88,6 +90,10 @@ class Database:
                         result = await work(session)
                     except StopAsyncIteration as error:  # would end this loop, without a result
                         raise RuntimeError("the work raised StopAsyncIteration") from error
+                    except ExceptionGroup as group:
+                        if (ours := of_group(group)) is None:
+                            raise
+                        raise ours from ours.__cause__
         return result
 
     def of_request(self, *, writing: bool = False, brief: bool = False) -> AbstractAsyncContextManager[Session]:

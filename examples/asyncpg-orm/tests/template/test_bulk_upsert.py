@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Column, Integer, MetaData, Table, UniqueConstraint, insert, select
 
 from app.database import Database, InvalidValue, UniqueViolation
 from app.database.bulk import Upserted, upsert
@@ -144,6 +144,13 @@ async def test_columns_that_do_not_fit_are_refused(
     async with probe_database().transaction() as session:
         with pytest.raises(ValueError, match=message):
             await upsert(session, probes, [probe(1)], **options)
+
+
+async def test_a_constraint_that_waits_for_the_commit_is_no_key_to_go_by(probe_database: MakeDatabase) -> None:
+    late = Table("late", MetaData(), Column("id", Integer), UniqueConstraint("id", deferrable=True))
+    async with probe_database().transaction() as session:
+        with pytest.raises(ValueError, match="a deferrable constraint, which no upsert can go by"):
+            await upsert(session, late, [{"id": 1}], conflict="id")
 
 
 @pytest.mark.usefixtures("no_pooler")

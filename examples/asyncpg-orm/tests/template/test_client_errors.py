@@ -16,6 +16,7 @@ from app.database.translation import translate
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import run, savepoint, value
+from tests.template import ways
 
 MakeDatabase = Callable[..., Database]
 
@@ -84,23 +85,44 @@ async def test_an_error_before_anything_was_sent_is_no_lost_server_and_costs_no_
     assert database.status().open == 1
 
 
+QUERIES = {name: case for name, case in CASES.items() if not isinstance(case[0], Insert) and case[1] is not None}
+
+
+@pytest.mark.parametrize(("statement", "kind"), QUERIES.values(), ids=QUERIES.keys())
+async def test_a_cursor_refuses_the_same(
+    probe_database: MakeDatabase, statement: Any, kind: type[DatabaseError]
+) -> None:
+    async with probe_database().transaction() as session:
+        with pytest.raises(DatabaseError) as caught:
+            async with savepoint(session):
+                async for _ in ways.stream(session, statement):
+                    pass
+        assert type(caught.value) is kind
+        assert await value(session, text("SELECT 1")) == 1
+
+
 @pytest.mark.parametrize("within", [True, False], ids=["in a savepoint", "alone"])
+@pytest.mark.parametrize(
+    ("refused", "kind"),
+    [({"document": {1, 2}}, Exception), ({"at": at(9999, -12)}, InvalidValue)],
+    ids=["json", "late"],
+)
 @pytest.mark.parametrize("way", ["options", "many"])
 async def test_an_error_before_anything_was_sent_undoes_nothing_of_its_unit(
-    probe_database: MakeDatabase, way: str, within: bool
+    probe_database: MakeDatabase, way: str, refused: dict[str, Any], kind: type[Exception], within: bool
 ) -> None:
-    """Also where SQLAlchemy's Connection sends it, which would roll back."""
+    """Also where SQLAlchemy's Connection sends it, which would roll back, and has errors of its own around ours."""
     database = probe_database()
-    given = probe(2, document={1, 2})
+    given = probe(2, **refused)
     async with database.transaction() as session:
         await run(session, insert(probes).values(probe(1)))
-        with pytest.raises(Exception, match="JSON"):
+        with pytest.raises(kind):
             async with savepoint(session) if within else nullcontext():
                 if way == "options":
                     await session.fetch_all(insert(probes).execution_options(of_ours=1), given)
                 else:
                     many: Any = getattr(session, "execute_many", session.execute)
-                    await many(insert(probes), [probe(4, document=1), given])
+                    await many(insert(probes), [probe(4, **dict.fromkeys(refused)), given])
         await run(session, insert(probes).values(probe(3)))
     async with database.read() as session:
         assert [row["id"] for row in await session.fetch_all(select(probes.c.id).order_by(probes.c.id))] == [1, 3]

@@ -9,7 +9,7 @@ from sqlalchemy import Column
 from sqlalchemy.engine import Dialect
 
 from app.database.bulk.columns import Target, chosen, columns_of, made_by_class
-from app.database.errors import DatabaseError
+from app.database.errors import DatabaseError, InvalidValue
 
 Row: TypeAlias = Mapping[str, Any]
 
@@ -86,10 +86,11 @@ def _encoded(process: Callable[[Any], Any], values: list[Any], first: int) -> li
         encoded.extend(map(process, values))
     except Exception as error:  # of the type's own; what came before it is encoded
         number = first + len(encoded)
-        if isinstance(error, DatabaseError):
-            error.row = number
-        else:
-            error.add_note(f"of row {number}")
+        ours = InvalidValue() if isinstance(error, OverflowError) else error
+        if isinstance(ours, DatabaseError):
+            ours.row = number
+            raise ours from error.__cause__ if ours is error else error
+        error.add_note(f"of row {number}")
         raise
     return encoded
 

@@ -33,13 +33,15 @@ async def upsert(
 
     `conflict` are the columns of the primary key or of a unique constraint. A row whose `update` columns have these
     values already is skipped, as are all without `update`; columns of `touch` (updated_at) change only together with
-    another. Rows take effect in their order, so that a later one updates an earlier one with the same key. `rows` as
+    another. Rows of one key take effect in their order: a later one updates an earlier one. `rows` as
     for bulk_insert. Raises ValueError for columns that do not fit, else the errors of an INSERT, with `row`, also for
     a conflict with another constraint; then nothing is done.
     """
     keys, changing, touched = (chosen(target, conflict), chosen(target, update), chosen(target, touch))
-    if not keys or key_of(keys) is None:
+    if not keys or (key := key_of(keys)) is None:
         raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint")
+    if getattr(key, "deferrable", None):  # https://www.postgresql.org/docs/current/sql-insert.html#SQL-ON-CONFLICT
+        raise ValueError(f"conflict={conflict!r} is a deferrable constraint, which no upsert can go by")
     total = Upserted()
     async with all_or_nothing(session) as (unit, dialect):
         async for batch in batches(dialect, target, rows):

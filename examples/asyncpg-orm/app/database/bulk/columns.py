@@ -51,6 +51,14 @@ def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:
     return tuple(columns[name] for name in wanted)
 
 
+def plain(columns: Sequence[Any]) -> Columns:
+    """Of attributes of a mapped class too. Raises ValueError for what is no column of one table."""
+    found = [getattr(column, "__clause_element__", lambda column=column: column)() for column in columns]
+    if not found or not all(isinstance(column, Column) and isinstance(column.table, Table) for column in found):
+        raise ValueError("a key is columns of a table, as in [orders.c.id], or of a mapped class, as in [Order.id]")
+    return found
+
+
 def key_of(columns: Columns) -> Key | None:
     """What says that these columns together are unique; an index of expressions says nothing of columns."""
     table, together = columns[0].table, {column.name for column in columns}

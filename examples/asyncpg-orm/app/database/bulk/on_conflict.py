@@ -20,7 +20,8 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
     target: Any = {"index_elements": list(keys), "index_where": None if key is None else rows_of(key)}
     async with staged(unit, batch) as staging:
         await fill(unit, batch, staging)
-        given = select(*(staging.c[column.name] for column in batch.columns))
+        # By the key, so that several at once lock rows in one order, and wait for one another instead of a deadlock.
+        given = select(*(staging.c[c.name] for c in batch.columns)).order_by(*(staging.c[c.name] for c in keys))
         inserting = insert(batch.table).from_select([c.key for c in batch.columns], given, False)
         if update:
             new = inserting.excluded

@@ -12,6 +12,7 @@ from app.database.bulk.columns import Columns
 from app.database.bulk.rows import Batch
 from app.database.bulk.staging import NUMBER, numbered, table_for
 from app.database.bulk.unit import ByInsert, execute
+from app.database.codecs import refuse_beyond_numeric
 from app.database.errors import DatabaseError, InvalidValue, StatementRefused
 from app.database.rows import Ran
 from app.database.unit import Unit
@@ -26,6 +27,7 @@ async def insert(unit: Unit, batch: Batch) -> int:
     columns, table = [column.name for column in batch.columns], batch.table
 
     async def copy(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+        refuse_beyond_numeric(batch.rows())
         try:
             status = await raw.copy_records_to_table(
                 table.name, schema_name=table.schema, columns=columns, records=batch.rows()
@@ -46,6 +48,7 @@ async def insert(unit: Unit, batch: Batch) -> int:
 
 
 async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
+    refuse_beyond_numeric(arguments)
     plan = await raw.prepare(statement)  # anew: the types are those of the table that has this name now
     await plan.executemany(arguments)
     return Ran((), None, len(arguments))
