@@ -109,8 +109,8 @@ class Engine:
         """By SQLAlchemy's Connection, with `options` of its; `values` may be a list of them."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
-        if isinstance(values, list) and (missing := set().union(*values) - values[0].keys()):
-            raise StatementRefused(f"The first of the values has no {', '.join(sorted(missing))}, which others have")
+        if isinstance(values, list) and (missing := set().union(*values) - set(values[0]).intersection(*values)):
+            raise StatementRefused(f"Some of the values have no {', '.join(sorted(missing))}, which others have")
         if values and isinstance(query, UpdateBase):
             self._compile(query, values if isinstance(values, dict) else values[0])
         # Who calls says how the rows come, whatever the query's options say.

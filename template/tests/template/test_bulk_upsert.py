@@ -149,7 +149,7 @@ async def test_columns_that_do_not_fit_are_refused(
 async def test_a_constraint_that_waits_for_the_commit_is_no_key_to_go_by(probe_database: MakeDatabase) -> None:
     late = Table("late", MetaData(), Column("id", Integer), UniqueConstraint("id", deferrable=True))
     async with probe_database().transaction() as session:
-        with pytest.raises(ValueError, match="a deferrable constraint, which no upsert can go by"):
+        with pytest.raises(ValueError, match="nor a unique constraint, checked at once"):
             await upsert(session, late, [{"id": 1}], conflict="id")
 
 

@@ -74,12 +74,14 @@ async def test_a_statement_without_rows_is_run_and_gives_none(probe_database: Ma
         assert await session.fetch_val(select(probes.c.value)) == 9
 
 
-async def test_a_name_that_the_first_of_many_values_lacks_is_refused(probe_database: MakeDatabase) -> None:
-    """SQLAlchemy looks at the first alone: what others give would be lost."""
+@pytest.mark.parametrize("order", [1, -1], ids=["the first", "the last"])
+async def test_a_name_that_some_of_many_values_lack_is_refused(probe_database: MakeDatabase, order: int) -> None:
+    """SQLAlchemy looks at the first alone: what others give would be lost, what they lack is an error of its own."""
+    given = [probe(1), probe(2), probe(3) | {"nmae": 1, "amount": 1}][::order]
     async with probe_database().transaction() as session:
         for statement in (insert(probes), insert(probes).execution_options(of_ours=1), update(probes)):
-            with pytest.raises(StatementRefused, match="The first of the values has no amount, nmae, which others"):
-                await session.execute_many(statement, [probe(1), probe(2), probe(3) | {"nmae": 1, "amount": 1}])
+            with pytest.raises(StatementRefused, match="Some of the values have no amount, nmae, which others"):
+                await session.execute_many(statement, given)
         assert await session.fetch_val(select(func.count()).select_from(probes)) == 0
 
 

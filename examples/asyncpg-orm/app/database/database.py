@@ -75,8 +75,8 @@ class Database:
         """Run `work` in a transaction, and again as a whole when it met another one, up to `attempts` times.
 
         COMMIT is part of what is tried again, since a serialization failure may show only there; between attempts the
-        place in the pool is free for others. Raises the last Retryable when all attempts are used up. Of a TaskGroup whose
-        errors are all the database's the first one counts.
+        place in the pool is free for others. Raises the last Retryable when all attempts are used up. Of a TaskGroup's
+        errors, where all are the database's, the first counts.
         """
         async for attempt in stamina.retry_context(
             on=Retryable, attempts=attempts, timeout=None, wait_initial=0.01, wait_max=0.5, wait_jitter=0.05

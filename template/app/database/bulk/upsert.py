@@ -38,10 +38,8 @@ async def upsert(
     a conflict with another constraint; then nothing is done.
     """
     keys, changing, touched = (chosen(target, conflict), chosen(target, update), chosen(target, touch))
-    if not keys or (key := key_of(keys)) is None:
-        raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint")
-    if getattr(key, "deferrable", None):  # https://www.postgresql.org/docs/current/sql-insert.html#SQL-ON-CONFLICT
-        raise ValueError(f"conflict={conflict!r} is a deferrable constraint, which no upsert can go by")
+    if not keys or (key := key_of(keys)) is None or getattr(key, "deferrable", None):
+        raise ValueError(f"conflict={conflict!r} is neither the primary key nor a unique constraint, checked at once")
     total = Upserted()
     async with all_or_nothing(session) as (unit, dialect):
         async for batch in batches(dialect, target, rows):

@@ -9,11 +9,10 @@ from operator import eq, itemgetter
 from typing import Any
 
 import stamina
-from sqlalchemy import Column, Select, and_, literal, or_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import Select, and_, literal, or_
 
 from app.database import dialect
-from app.database.bulk.columns import Columns, key_of, plain, rows_of
+from app.database.bulk.columns import Attributes, Columns, key_of, plain, rows_of
 from app.database.database import Database
 from app.database.errors import Unavailable
 
@@ -21,12 +20,7 @@ PAGE = 1_000
 
 
 async def stream(
-    database: Database,
-    query: Select[Any],
-    *,
-    key: Sequence[Column[Any] | InstrumentedAttribute[Any]],
-    page: int = PAGE,
-    primary: bool = False,
+    database: Database, query: Select[Any], *, key: Attributes, page: int = PAGE, primary: bool = False
 ) -> AsyncIterator[Sequence[Any]]:
     """The rows of `query`, which selects columns, in the order of `key`: lists of up to `page` rows.
 
@@ -48,9 +42,7 @@ async def stream(
                     rows = await session.fetch_all(ordered.where(_after(columns, last)) if last else ordered)
         keys = [key_in(row._data) for row in rows]
         if any(map(eq, keys, keys[1:])):  # of which a page could end with the first, and the next one begin behind
-            raise ValueError(
-                "the query has several rows of one key: a join gives them, and the key wants its columns too"
-            )
+            raise ValueError("the query has several rows of one key: what it joins has columns that belong to it")
         if rows:
             yield rows
         if len(rows) < page:

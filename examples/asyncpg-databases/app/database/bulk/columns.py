@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column, ColumnDefault, Index, Integer, PrimaryKeyConstraint, Table, UniqueConstraint, inspect
+from sqlalchemy.orm import InstrumentedAttribute
 
 Target: TypeAlias = Table | type[Any]
 Names: TypeAlias = str | Sequence[str]
 Columns: TypeAlias = Sequence[Column[Any]]
+Attributes: TypeAlias = Sequence[Column[Any] | InstrumentedAttribute[Any]]
 Key: TypeAlias = PrimaryKeyConstraint | UniqueConstraint | Index
 
 
@@ -51,7 +53,7 @@ def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:
     return tuple(columns[name] for name in wanted)
 
 
-def plain(columns: Sequence[Any]) -> Columns:
+def plain(columns: Attributes) -> Columns:
     """Of attributes of a mapped class too. Raises ValueError for what is no column of one table."""
     found = [getattr(column, "__clause_element__", lambda column=column: column)() for column in columns]
     if not found or not all(isinstance(column, Column) and isinstance(column.table, Table) for column in found):
