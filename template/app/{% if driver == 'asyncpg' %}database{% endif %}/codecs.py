@@ -72,7 +72,7 @@ def refuse_beyond_numeric(values: Iterable[Any]) -> None:
     """Raises InvalidValue for a number that is too large, also in an array or a range: asyncpg would send 0 for it."""
     for value in values:
         kind = type(value)
-        if kind is Decimal and value.adjusted() >= _DIGITS:
+        if kind is Decimal and value and value.adjusted() >= _DIGITS:
             raise InvalidValue
         if kind is list or kind is tuple:
             refuse_beyond_numeric(value)
