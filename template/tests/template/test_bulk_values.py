@@ -56,10 +56,13 @@ class Lowered(TypeDecorator[str]):
 
 @pytest.fixture
 async def ddl(settings: Settings) -> AsyncIterator[AsyncConnection]:
-    """SQLAlchemy's own connection, for tables that are made anew all the time."""
+    """SQLAlchemy's own connection, for tables that are made anew all the time; the last one is gone at the end."""
     engine = sqlalchemy_engine(settings.database)
     async with engine.connect() as connection:
         yield connection
+        await connection.rollback()
+        await connection.run_sync(table_of().metadata.drop_all)
+        await connection.commit()
     await engine.dispose()
 
 
