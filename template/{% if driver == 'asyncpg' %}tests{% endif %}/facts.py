@@ -69,12 +69,12 @@ CASELESS = (
 )
 SCHEMAS_CASCADE = True
 UNREADABLE_VERSIONS: dict[str, str] = {}  # options of Alembic: a user who may but connect reads no table
+_BEYOND = Decimal("1e131072")  # PostgreSQL has numbers of 131,072 digits before the point
 # What no text or number of the protocol can be.
 BAD_TEXTS: list[dict[str, Any]] = [
     *({"name": "\ud800"}, {"name": "a\0b"}, {"value": 2**31}, {"name": "x" * 21}),
-    *({"amount": Decimal("1e131072")}, {"amount": Decimal("-1e200000")}),
+    *({"amount": _BEYOND}, {"amount": Decimal("-1e200000")}),
 ]
-_BEYOND = Decimal("1e131072")
 _SESSIONS = "FROM pg_stat_activity WHERE datname = current_database()"
 
 # In a transaction: what the server waits before it looks for a deadlock is a second, and a superuser's to change.

@@ -78,7 +78,7 @@ def fill(binary: Path, version: str, home: Path, log: Path) -> None:
     kept = KEPT / f"{version} {zlib.crc32(Path(binaries.__file__).read_bytes()):08x}"
     new = home / "data.new"
     shutil.rmtree(new, ignore_errors=True)
-    if not (is_readable(kept) and copied(kept, new)):
+    if not copied(kept, new):
         shutil.rmtree(new, ignore_errors=True)
         initialize(binary, version, home, new, log)
         part = kept.with_name(f"{kept.name}.{os.getpid()}")
@@ -90,14 +90,10 @@ def fill(binary: Path, version: str, home: Path, log: Path) -> None:
     new.rename(home / "data")
 
 
-def is_readable(kept: Path) -> bool:
-    """By the server. It is not in a checkout that root copied without the owners."""
-    return kept.is_dir() and (not binaries.ACCOUNT or kept.stat().st_uid == binaries.ACCOUNT["user"])
-
-
 def copied(source: Path, target: Path) -> bool:
-    """With its owner: it may be another user's."""
-    return subprocess.run(["cp", "-a", source, target], capture_output=True).returncode == 0
+    """With its owner, the server's account: it is not where root has copied the checkout without the owners."""
+    readable = source.is_dir() and source.stat().st_uid == binaries.ACCOUNT.get("user", source.stat().st_uid)
+    return readable and subprocess.run(["cp", "-a", source, target], capture_output=True).returncode == 0
 
 
 def initialize(binary: Path, version: str, home: Path, new: Path, log: Path) -> None:

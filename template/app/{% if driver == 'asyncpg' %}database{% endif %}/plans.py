@@ -30,7 +30,8 @@ async def plan_of(connection: Any, statement: str, arguments: Sequence[Any]) -> 
     """The plan that the connection has or makes, to be run at once, and its columns.
 
     None is kept after a search path was set: the tables of another schema have types of their own, such as enums, and
-    the server refuses a plan whose result has changed. That costs a round trip for each statement.
+    the server refuses a plan whose result has changed. That costs a round trip for each statement. Raises InvalidValue
+    for an argument that asyncpg would send as another value.
     """
     refuse_beyond_numeric(arguments)
     elsewhere = connection.is_elsewhere and connection.is_in_transaction()

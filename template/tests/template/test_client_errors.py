@@ -103,26 +103,35 @@ async def test_a_cursor_refuses_the_same(
 
 @pytest.mark.parametrize("within", [True, False], ids=["in a savepoint", "alone"])
 @pytest.mark.parametrize(
-    ("refused", "kind"),
-    [({"document": {1, 2}}, Exception), ({"at": at(9999, -12)}, InvalidValue)],
+    ("good", "refused", "kind", "message"),
+    [
+        ({"document": 1}, {"document": {1, 2}}, Exception, "JSON"),
+        ({"at": at(2024, 0)}, {"at": at(9999, -12)}, InvalidValue, "outside of the years"),
+    ],
     ids=["json", "late"],
 )
 @pytest.mark.parametrize("way", ["options", "many"])
 async def test_an_error_before_anything_was_sent_undoes_nothing_of_its_unit(
-    probe_database: MakeDatabase, way: str, refused: dict[str, Any], kind: type[Exception], within: bool
+    probe_database: MakeDatabase,
+    way: str,
+    good: dict[str, Any],
+    refused: dict[str, Any],
+    kind: type[Exception],
+    message: str,
+    within: bool,
 ) -> None:
     """Also where SQLAlchemy's Connection sends it, which would roll back, and has errors of its own around ours."""
     database = probe_database()
     given = probe(2, **refused)
     async with database.transaction() as session:
         await run(session, insert(probes).values(probe(1)))
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=message):
             async with savepoint(session) if within else nullcontext():
                 if way == "options":
                     await session.fetch_all(insert(probes).execution_options(of_ours=1), given)
                 else:
                     many: Any = getattr(session, "execute_many", session.execute)
-                    await many(insert(probes), [probe(4, **dict.fromkeys(refused)), given])
+                    await many(insert(probes), [probe(4, **good), given])
         await run(session, insert(probes).values(probe(3)))
     async with database.read() as session:
         assert [row["id"] for row in await session.fetch_all(select(probes.c.id).order_by(probes.c.id))] == [1, 3]

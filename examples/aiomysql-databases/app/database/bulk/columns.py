@@ -55,7 +55,7 @@ def chosen(target: Target, wanted: Names) -> tuple[Column[Any], ...]:
 
 def plain(columns: Attributes) -> Columns:
     """Of attributes of a mapped class too. Raises ValueError for what is no column of one table."""
-    found = [getattr(column, "__clause_element__", lambda column=column: column)() for column in columns]
+    found: list[Any] = [c.__clause_element__() if isinstance(c, InstrumentedAttribute) else c for c in columns]
     if not found or not all(isinstance(column, Column) and isinstance(column.table, Table) for column in found):
         raise ValueError("a key is columns of a table, as in [orders.c.id], or of a mapped class, as in [Order.id]")
     return found

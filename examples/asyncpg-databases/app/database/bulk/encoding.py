@@ -86,11 +86,12 @@ def _encoded(process: Callable[[Any], Any], values: list[Any], first: int) -> li
         encoded.extend(map(process, values))
     except Exception as error:  # of the type's own; what came before it is encoded
         number = first + len(encoded)
-        ours = InvalidValue() if isinstance(error, OverflowError) else error
-        if isinstance(ours, DatabaseError):
-            ours.row = number
-            raise ours from error.__cause__ if ours is error else error
-        error.add_note(f"of row {number}")
+        if isinstance(error, OverflowError):
+            raise InvalidValue(row=number) from error
+        if isinstance(error, DatabaseError):
+            error.row = number
+        else:
+            error.add_note(f"of row {number}")
         raise
     return encoded
 

@@ -33,9 +33,9 @@ async def upsert(
 
     `conflict` are the columns of the primary key or of a unique constraint. A row whose `update` columns have these
     values already is skipped, as are all without `update`; columns of `touch` (updated_at) change only together with
-    another. Rows of one key take effect in their order: a later one updates an earlier one. `rows` as
-    for bulk_insert. Raises ValueError for columns that do not fit, else the errors of an INSERT, with `row`, also for
-    a conflict with another constraint; then nothing is done.
+    another. Rows of one key take effect in their order: a later one updates an earlier one. `rows` as for bulk_insert.
+    Raises ValueError for columns that do not fit, else the errors of an INSERT, with `row`, also for a conflict with
+    another constraint; then nothing is done.
     """
     keys, changing, touched = (chosen(target, conflict), chosen(target, update), chosen(target, touch))
     if not keys or (key := key_of(keys)) is None or getattr(key, "deferrable", None):
