@@ -44,6 +44,7 @@ DIFFERENT_PYTHON = {
     "app/database/plans.py": DRIVER,
     "app/database/pooler.py": DRIVER,
     "app/database/provider_options.py": DRIVER,
+    "app/database/literals.py": DRIVER,
     "app/database/raw.py": DRIVER,
     "app/database/replies.py": DRIVER,
     "app/database/savepoint.py": ACCESS,
