@@ -34,7 +34,8 @@ NEEDS_SAVEPOINT: tuple[type[Exception], ...] = (errors.LockTimeout, errors.Schem
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:
-    """Nothing: SQLAlchemy's types take what aiomysql gives."""
+    """SQLAlchemy's types take what aiomysql gives. Bytes come of what holds some: PyMySQL makes zeros of a number."""
+    sqlalchemy_dialect.dbapi.Binary = memoryview
 
 
 async def begin(connection: RawConnection, isolation_level: IsolationLevel) -> None:

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import aiomysql
 import pymysql
 from pymysql.constants import CLIENT
-from pymysql.converters import decoders, encoders, escape_item
+from pymysql.converters import decoders
 from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
-from sqlalchemy.sql import ClauseElement
 
 from app.database import errors
+from app.database.literals import literal
 from app.database.replies import DATES, Result, column_of, date_of, take_packet
 
 _TOO_LARGE = 1153
@@ -65,23 +65,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
             raise
 
     def escape(self, value: Any) -> str:
-        """As it stands in a statement. Raises InvalidValue for an SQL expression, whose own text aiomysql would store.
-
-        Bytes without backslashes, which are ordinary characters to a server with NO_BACKSLASH_ESCAPES; what aiomysql
-        0.3.2 calls for them is no function from PyMySQL 1.2.3 on (aiomysql#1080).
-        """
-        if isinstance(value, str):
-            return f"'{self.escape_string(value)}'"
-        if isinstance(value, bytes | bytearray | memoryview):
-            return f"_binary X'{value.hex()}'"
-        if type(value) in encoders:
-            escaped: str = escape_item(value)
-            return escaped
-        if isinstance(value, ClauseElement) or hasattr(value, "__clause_element__"):
-            raise errors.InvalidValue(
-                "A value is an SQL expression: those go into the statement, as by insert().values()"
-            )
-        return f"'{self.escape_string(str(value))}'"
+        return literal(value, self.escape_string)
 
     def _write_bytes(self, data: bytes) -> None:
         if self._writer.transport.is_closing():  # asyncio's drops what is written, uvloop's raises a RuntimeError
