@@ -49,7 +49,6 @@ DIFFERENT_PYTHON = {
     "app/database/replies.py": DRIVER,
     "app/database/savepoint.py": ACCESS,
     "app/database/codecs.py": DRIVER,
-    "app/database/unreadable.py": DRIVER,
     "tests/template/test_entities.py": ACCESS,
     "tests/template/test_entities_under_way.py": ACCESS,
     "tests/template/test_iterate.py": ACCESS,

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.database import Database
-from app.database.own_writes import Writer, writer
+from app.database.route import Writer, writer
 from app.replica import KNOWN_WITHIN
 from app.settings import Settings
 

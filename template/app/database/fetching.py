@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import CursorResult
 
 from app.database import driver
-from app.database.engine import Engine, Query, Values, rows_of
+from app.database.engine import Engine, Query, Values
 from app.database.rows import Record, records_of
 from app.database.unit import Unit
 
@@ -54,4 +54,7 @@ class Fetching:
 
 
 def _records(result: CursorResult[Any]) -> list[Record]:
-    return records_of(result, rows_of(result)) if result.returns_rows else []
+    if not result.returns_rows:
+        return []
+    cursor: Any = result.cursor  # None: SQLAlchemy has read them, for what a RETURNING of its own has beside
+    return records_of(result, result.all() if cursor is None else cursor.ran.rows)

@@ -43,5 +43,5 @@ def _leaving(functions: Functions) -> frozenset[str]:
 
 def _leaves_state(code: str, source: str) -> bool:
     strings = code_with_names(source.replace("'", ";")) if _MADE.search(code) else ""
-    statements = _STATEMENTS.split(f"{dialect.without_own_variables(code)};{strings}")
+    statements = _STATEMENTS.split(f"{dialect.OF_ITS_OWN.sub(' ', code)};{strings}")
     return any(stays(each.strip("( ")) for each in statements)

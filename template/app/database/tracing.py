@@ -6,7 +6,6 @@ has configured OpenTelemetry there is no span, and nothing is done for one.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from types import TracebackType
 from typing import Any
 
 from opentelemetry import trace
@@ -75,7 +74,7 @@ class UnitSpans:
 
     def end(self, error: BaseException | None) -> None:
         if self._span is not None:
-            Step(self._span).__exit__(None if error is None else type(error), error, None)
+            Step(self._span).__exit__(None, error, None)
 
     def query(self, name: str, summary: str, text: str | None) -> "Step":
         about = {**self._server.server(), "db.operation.name": name, "db.query.summary": summary}
@@ -88,12 +87,9 @@ class Step:
     def __init__(self, span: Span) -> None:
         self._span = span
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> None: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         # A 404 that a route raises ends its unit, too, and is no error of anybody's.
         if error is not None and getattr(error, "status_code", 500) >= 500:
             self._span.set_attribute("error.type", type(error).__name__)
@@ -112,13 +108,8 @@ def spans_of(target: Target, dialect: Any) -> Spans | None:
 
 
 def statement(spans: UnitSpans | None, text: str) -> AbstractContextManager[None]:
-    """The span of a statement."""
+    """The span of a statement, or of BEGIN, COMMIT or ROLLBACK."""
     return _NOTHING if spans is None else spans.query(*described(text))
-
-
-def command(spans: UnitSpans | None, name: str) -> AbstractContextManager[None]:
-    """The span of BEGIN, COMMIT or ROLLBACK."""
-    return _NOTHING if spans is None else spans.query(name, name, None)
 
 
 def wait(spans: UnitSpans | None) -> AbstractContextManager[None]:

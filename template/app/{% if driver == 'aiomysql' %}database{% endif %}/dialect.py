@@ -63,7 +63,7 @@ FUNCTIONS = """
 """
 # What a function assigns to variables and parameters of its own, unless one of the session is among them: those have @
 # or a word before them, or are some of these.
-_OF_ITS_OWN = re.compile(
+OF_ITS_OWN = re.compile(
     r"""\bSET\ (?![^;]*(?:@[\w.]+|\b(?:AUTOCOMMIT|CHARACTER_SET_\w+|COLLATION_\w+|DEFAULT_WEEK_FORMAT
         |GROUP_CONCAT_MAX_LEN|(?:LAST_)?INSERT_ID|LC_TIME_NAMES|(?:INNODB_)?LOCK_WAIT_TIMEOUT
         |MAX_(?:EXECUTION|STATEMENT)_TIME|OPTIMIZER_SWITCH|SQL_\w+|TIME_ZONE|TIMESTAMP|(?:TX|TRANSACTION)_\w+
@@ -72,11 +72,6 @@ _OF_ITS_OWN = re.compile(
     re.VERBOSE,
 )
 KEEPING = ", whose connection is closed at its end when its session was changed"
-
-
-def without_own_variables(code: str) -> str:
-    """The code of a function without what it assigns to variables of its own, which is no SET of the session's."""
-    return _OF_ITS_OWN.sub(" ", code)
 
 
 def sorts_otherwise(type: Any) -> bool:

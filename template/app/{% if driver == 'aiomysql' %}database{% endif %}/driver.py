@@ -112,7 +112,7 @@ async def stream(connection: RawConnection, statement: str, arguments: Sequence[
             rest.extend(await connection.whole(cursor.fetchall()))
         elif cursor._result.unbuffered_active:
             gone = True
-            await cursor._result._finish_unbuffered_query()
+            await connection.whole(cursor._result._finish_unbuffered_query())
 
     async def more(size: int) -> Sequence[Any]:
         if gone:

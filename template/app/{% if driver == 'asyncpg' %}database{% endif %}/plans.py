@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from app.database import errors, unreadable
+from app.database import errors
 from app.database.codecs import refuse_beyond_numeric
 
 PLANS = 200  # prepared statements that each connection keeps
@@ -21,6 +21,8 @@ _ELSEWHERE = re.compile(
     (?:SET\s+(?:(?:LOCAL|SESSION)\s+)?(?:ROLE|SCHEMA|SESSION\s+AUTHORIZATION)|CREATE|ALTER|DROP)\b""",
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
+# Types of which Python has every value.
+_READABLE = re.compile(r"bool|bytea|char|float|int\d|json|name|numeric|oid|text|uuid|varchar")
 # What a statement cannot be any more whose parameters have kept the types of before, while the columns have others:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _ABOUT_TYPES = (asyncpg.DatatypeMismatchError, asyncpg.UndefinedFunctionError, asyncpg.CannotCoerceError)
@@ -89,7 +91,16 @@ async def fetched(connection: Any, statement: str, plan: Any, fetching: Awaitabl
         await _synchronize(connection)
         raise
     except (ValueError, ArithmeticError) as error:  # of Python's own constructors: asyncpg has no name for them
-        raise unreadable.error_of(plan.get_attributes()) from error
+        raise _unreadable(plan.get_attributes()) from error
+
+
+def _unreadable(columns: Sequence[Any]) -> errors.UnreadableValue:
+    """For a row with these columns, such as a date before the year 1: never a wrong value, nor a lost connection."""
+    suspected = [column for column in columns if not _READABLE.match(column.type.name)] or columns
+    names = ", ".join(f"{column.name} ({column.type.name})" for column in suspected)
+    which = f"The column {names}" if len(suspected) == 1 else f"One of the columns {names}"
+    what = "holds what Python does not have, such as a time outside of the years 1 to 9999"
+    return errors.UnreadableValue(f"{which} {what}")
 
 
 async def _is_outdated(connection: Any, statement: str, plan: Any) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app import extensions
 from app.database import CurrentDatabase, Database, DatabaseError, ReadSession, Session, WriteSession, driver
-from app.database.own_writes import Writer, writer
+from app.database.route import Writer, writer
 from app.main import create_app
 from app.own_writes import COOKIE
 from app.replica import KNOWN_WITHIN

@@ -36,6 +36,7 @@ from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
+from tests.template import ways
 from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
@@ -218,6 +219,24 @@ async def test_a_value_beyond_max_allowed_packet_is_413_and_leaves_the_connectio
                 await value(session, text("SELECT LENGTH(:it)").bindparams(it=large * number))
         assert caught.value.status == 413
         assert await value(session, text(facts.SESSION_ID)) == id
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which temporary tables are refused
+async def test_many_rows_with_a_value_of_nearly_max_allowed_packet_are_stored_and_beyond_it_413(
+    probe_database: MakeDatabase,
+) -> None:
+    patient = {"statement_timeout": 60, "transaction_timeout": 60}
+    table = sa.table("large", sa.column("id", sa.Integer), sa.column("content", sa.LargeBinary))
+    lengths = select(table.c.id, sa.func.length(table.c.content)).order_by(table.c.id)
+    async with probe_database(pool_size=1, max_overflow=0, **patient).transaction() as session:
+        limit = await value(session, text("SELECT @@max_allowed_packet"))
+        await run(session, text("CREATE TEMPORARY TABLE large (id INT, content LONGBLOB)"))
+        for content in (b"x" * (limit * 2 // 5), b"x" * (limit * 3 // 5)):  # twice as long in a statement
+            many = [{"id": 1, "content": content}, {"id": 2, "content": b""}]
+            with pytest.raises(ValueTooLarge) if len(content) > limit // 2 else nullcontext():
+                async with savepoint(session):
+                    await ways.write_many(session, insert(table), many)
+        assert await rows(session, lengths) == [(1, limit * 2 // 5), (2, 0)]
 
 
 DATES = """CREATE TEMPORARY TABLE old

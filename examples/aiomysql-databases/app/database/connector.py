@@ -11,7 +11,7 @@ from app.database import driver
 from app.database.errors import PoolTimeout, ServerGone
 from app.database.options import Options
 from app.database.target import Target
-from app.database.translation import translate
+from app.database.translation import translate, translated
 
 logger = logging.getLogger(__name__)
 
@@ -42,21 +42,19 @@ class Connector:
         """A new connection, by `deadline` on the loop's clock. Raises our errors."""
         if self._finished:
             raise ServerGone("The database was closed")
-        try:
-            async with asyncio.timeout_at(deadline) as limit:
-                raw = await driver.connect(self._target, self._options)
-                try:
-                    await self._prepare(raw)
-                except BaseException:
-                    driver.terminate(raw)
-                    raise
-        except Exception as error:
-            if limit.expired():
-                raise PoolTimeout from error
-            ours = translate(error, writing=True)
-            if ours is None or ours is error:
+        with translated(writing=True):
+            try:
+                async with asyncio.timeout_at(deadline) as limit:
+                    raw = await driver.connect(self._target, self._options)
+                    try:
+                        await self._prepare(raw)
+                    except BaseException:
+                        driver.terminate(raw)
+                        raise
+            except Exception as error:
+                if limit.expired():
+                    raise PoolTimeout from error
                 raise
-            raise ours from error
         # Not all at once, when many were opened together.
         life = self._options.pool_recycle * random.uniform(0.9, 1) if self._options.pool_recycle >= 0 else float("inf")
         self.open.add(connection := Connection(raw, monotonic() + life))
@@ -75,8 +73,7 @@ class Connector:
         try:
             if not driver.is_closed(connection.raw) and now < connection.expires:
                 if self._options.pool_pre_ping and now - connection.idle_since >= PING_AFTER:
-                    limit = asyncio.get_running_loop().time() + self._options.connect_timeout
-                    async with asyncio.timeout_at(min(deadline, limit)):
+                    async with asyncio.timeout_at(deadline), asyncio.timeout(self._options.connect_timeout):
                         await driver.ping(connection.raw)
                 return True
         except BaseException as error:
@@ -95,10 +92,10 @@ class Connector:
             if left_behind:
                 self._in_background(self._end(left_behind))
 
-    def close_soon(self, connection: Connection) -> None:
-        """Close a connection that nothing is under way on."""
+    def close_soon(self, connection: Connection, then: Callable[[], None] = lambda: None) -> None:
+        """Close a connection that nothing is under way on; `then` it is none of the server's any more."""
         self.open.discard(connection)
-        self._in_background(driver.close(connection.raw))
+        self._in_background(driver.close(connection.raw)).add_done_callback(lambda _: then())
 
     async def finish(self) -> None:
         """Drop all, wait for what is being ended, but not for long: the server may be gone."""
@@ -110,9 +107,10 @@ class Connector:
             for task in pending:
                 task.cancel()
 
-    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+    def _in_background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         self._ending.add(task := asyncio.get_running_loop().create_task(work))
         task.add_done_callback(self._ending.discard)
+        return task
 
     async def _end(self, left_behind: driver.LeftBehind) -> None:
         async with self._ending_one:  # one spare connection is what the budget has for it

@@ -1,7 +1,7 @@
 """A unit of work as the DB-API's connection: what SQLAlchemy's own Connection and AsyncSession send goes through it."""
 
 from collections.abc import Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects import registry
@@ -15,10 +15,6 @@ from app.database.rows import Ran
 from app.database.unit import Unit
 
 
-class _Runner(Protocol):
-    async def run(self, statement: str, arguments: Sequence[Any], send: Any = driver.run) -> Ran: ...
-
-
 class NeedsConnection(Exception):
     """A default of Python's asks the database: the statement has to go by SQLAlchemy's Connection."""
 
@@ -30,7 +26,7 @@ class Cursor:
     rowcount = property(lambda self: self.ran.rowcount)
     description = property(lambda self: self.ran.description)
 
-    def __init__(self, runner: _Runner | None, send: Any = driver.run) -> None:
+    def __init__(self, runner: "Unit | NewConnection | None", send: Any = driver.run) -> None:
         self._runner, self._send = runner, send
         self.ran = Ran((), None, -1)
         self._read = 0
@@ -53,10 +49,10 @@ class Cursor:
         return next(iter(self.fetchmany(1)), None)
 
     def fetchall(self) -> Sequence[Any]:
-        rows, self._read = self.ran.rows[self._read :], len(self.ran.rows)
+        rows, self._read = list(self.ran.rows[self._read :]), len(self.ran.rows)
         if self.ran.more is not None:
             while more := await_only(self.ran.more(1000)):
-                rows = [*rows, *more]
+                rows += more
         return rows
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ after some idle seconds; the shape is psycopg_pool's.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 
@@ -14,7 +13,6 @@ from app.database import driver, metrics
 from app.database.connector import Connection, Connector
 from app.database.errors import PoolTimeout, StatementRefused
 from app.database.options import Options
-from app.database.target import Target
 from app.database.tracing import Spans
 
 WAITERS_PER_PLACE = 50  # more than this could hardly be served before `pool_timeout`, so they are told at once
@@ -22,15 +20,12 @@ SURPLUS_AFTER = 10.0  # seconds of idleness after which a connection beyond `poo
 
 
 class Pool:
-    """At most `pool_size + max_overflow` connections. `prepare` is called with each new one."""
+    """At most `pool_size + max_overflow` connections."""
 
-    def __init__(
-        self, target: Target, options: Options, prepare: Callable[[driver.RawConnection], Awaitable[None]]
-    ) -> None:
+    def __init__(self, connector: Connector, options: Options) -> None:
         self.spans: Spans | None = None  # of the units that it serves
         self.places = self._free = options.pool_size + options.max_overflow
-        self._options = options
-        self._connector = Connector(target, options, prepare)
+        self._connector, self._options = connector, options
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._idle: list[Connection] = []  # the newest on top, so that surplus ones grow old
         self._shrinking: asyncio.TimerHandle | None = None
@@ -76,7 +71,8 @@ class Pool:
         if driver.is_closed(connection.raw) or driver.in_transaction(connection.raw):
             self._connector.drop(connection)
         elif connection.idle_since >= connection.expires:
-            self._connector.close_soon(connection)
+            self._connector.close_soon(connection, then=self._leave)
+            return
         else:
             self._idle.append(connection)
             if len(self._connector.open) > self._options.pool_size and self._shrinking is None:

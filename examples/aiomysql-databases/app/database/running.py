@@ -8,11 +8,10 @@ from typing import Any, TypeAlias
 
 from app.database import dialect, driver, errors, metrics, tracing
 from app.database.connector import Connection
-from app.database.options import Options
+from app.database.options import IsolationLevel, Options
 from app.database.route import Route
 from app.database.rows import Ran
-from app.database.savepoints import Savepoints
-from app.database.seat import Seat
+from app.database.seat import Savepoints, Seat, Seats
 from app.database.statements import Kind, kind_of, refuse_write
 from app.database.tracing import UnitSpans
 from app.database.transaction import Transaction
@@ -23,15 +22,18 @@ Send: TypeAlias = Callable[[driver.RawConnection, str, Sequence[Any]], Awaitable
 class Running:
     """The part of a unit that runs statements; its beginning and its end are in app/database/unit.py."""
 
-    transaction: Transaction | None
     _seat: Seat
-    _route: Route
-    _options: Options
-    _brief: bool
-    _limit: asyncio.Timeout
-    over: bool
-    savepoints: Savepoints
-    spans: UnitSpans | None
+
+    def __init__(
+        self, seats: Seats, route: Route, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool
+    ) -> None:
+        self._seats, self._route, self._options = seats, route, options
+        self._of_request, self._brief = of_request, brief
+        self.transaction = None if level is None else Transaction(level)
+        self.session: Any = None
+        self.attempt, self.over, self.savepoints = 0, False, Savepoints()
+        self.spans: UnitSpans | None = None
+        self._limit = asyncio.timeout(None)
 
     @property
     def writes(self) -> bool:
@@ -58,7 +60,7 @@ class Running:
         """Have the connection, and the transaction begun; then `look` at it."""
 
         async def connected(unit: "Running") -> None:
-            await look((await unit._connected()).raw)
+            await unit._careful(look((await unit._connected()).raw))
 
         await self._alone(connected)
 
@@ -88,9 +90,10 @@ class Running:
                     self._route = usual
             finally:
                 seat.sending = None
-                if self._brief and not seat.transaction:
+                if self._brief:
                     self._limit_to(None)
-                    await seat.leave()
+                    if not seat.transaction:  # else the connection is, or will be, the transaction's
+                        await seat.leave()
 
     @staticmethod
     async def _send(
@@ -136,11 +139,6 @@ class Running:
         """Nothing of the transaction may be stored: half of something has been sent."""
         if self.transaction:
             self.transaction.lost = error
-
-    def _is_under_way(self) -> bool:
-        """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
-        sending, whole = self._seat.sending, self._seat.whole_of is not None
-        return sending is self or (self.begun and (whole or sending is not None))
 
     async def _connected(self) -> Connection:
         raise NotImplementedError

@@ -6,7 +6,7 @@ from time import monotonic
 
 from app.database import driver, errors, metrics, tracing
 from app.database.options import IsolationLevel
-from app.database.own_writes import note_write
+from app.database.route import note_write
 from app.database.seat import Seat
 from app.database.statements import Kind
 from app.database.tracing import UnitSpans
@@ -106,7 +106,7 @@ class Transaction:
     async def _say(self, command: str, sending: Awaitable[None], seat: Seat) -> None:
         started = monotonic()
         try:
-            with tracing.command(self._spans, command):
+            with tracing.statement(self._spans, command):
                 await seat.careful(sending, writing=True)
         finally:
             metrics.note_time(monotonic() - started)

@@ -52,10 +52,12 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql ships n
                 "The database server wants the password in clear text, which goes over TLS or a socket only"
             )
 
-    async def query(self, sql: str, unbuffered: bool = False) -> Any:
+    async def query(self, sql: str | bytearray, unbuffered: bool = False) -> Any:
         """Raises ValueTooLarge, if possible before anything is sent: the server reads no more of that connection."""
-        if len(sql) * 4 >= self.max_packet and len(sql.encode(errors="replace")) + 1 >= self.max_packet:
-            raise errors.ValueTooLarge
+        if len(sql) * 4 >= self.max_packet:
+            sent = sql.encode(errors="replace") if isinstance(sql, str) else sql
+            if len(sent) + 1 >= self.max_packet:
+                raise errors.ValueTooLarge
         self.has_zero_dates = False
         try:
             return await super().query(sql, unbuffered)

@@ -79,29 +79,22 @@ class Target:
             return None
         files = [Path(file).stat() for file in (self.ca, self.certificate, self.key) if file]
         state = tuple((file.st_ino, file.st_mtime_ns) for file in files)
-        return _ssl_context(self.tls, self.direct_tls, self.ca, self.certificate, self.key, self.key_password, state)
+        return _ssl_context(self, state)
 
 
 @lru_cache(maxsize=16)  # reading the system's certificates takes long
-def _ssl_context(
-    tls: TlsMode,
-    direct: bool,
-    ca: str | None,
-    certificate: str | None,
-    key: str | None,
-    key_password: str | None,
-    state: tuple[tuple[int, int], ...],
-) -> ssl.SSLContext:
-    if tls == "require":  # encrypted, but not authenticated: what libpq and MySQL mean by the word
+def _ssl_context(to: Target, state: tuple[tuple[int, int], ...]) -> ssl.SSLContext:
+    if to.tls == "require":  # encrypted, but not authenticated: what libpq and MySQL mean by the word
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     else:
-        context = ssl.create_default_context(cafile=ca)
-        context.check_hostname = tls == "verify-full"
+        context = ssl.create_default_context(cafile=to.ca)
+        context.check_hostname = to.tls == "verify-full"
         # On since Python 3.13: it refuses the certificates that MySQL makes for itself, and those of many companies.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if certificate:
-        context.load_cert_chain(certificate, key, password=lambda: key_password or "")  # else OpenSSL asks a terminal
-    if direct:
+    if to.certificate:
+        # Without a password OpenSSL would ask a terminal.
+        context.load_cert_chain(to.certificate, to.key, password=lambda: to.key_password or "")
+    if to.direct_tls:
         context.set_alpn_protocols(DIRECT_TLS)
     return context

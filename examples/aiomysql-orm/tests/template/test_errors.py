@@ -29,6 +29,7 @@ from app.database import (
     UniqueViolation,
     driver,
 )
+from app.database.rows import Ran
 from app.database.translation import translate
 from tests import facts
 from tests.probes import probe, probes
@@ -321,3 +322,16 @@ async def test_a_value_that_no_statement_can_carry_is_said_to_be_one_and_costs_n
         await run(session, insert(probes).values(probe(2)))
         assert await value(session, text(facts.SESSION_ID)) == id
     assert await stored(database) == {2: 0}
+
+
+async def test_an_error_of_ours_that_a_driver_module_raises_keeps_its_cause(probe_database: MakeDatabase) -> None:
+    """For the log, and for the span of the statement."""
+    cause = ValueError("of the driver")
+
+    async def send(raw: driver.RawConnection, statement: str, arguments: object) -> Ran:
+        raise InvalidValue from cause
+
+    async with probe_database().read() as session:
+        with pytest.raises(InvalidValue) as caught:
+            await session._unit.run("SELECT 1", (), send)
+    assert caught.value.__cause__ is cause

@@ -18,6 +18,7 @@ from app.database import (
     InvalidValue,
     OutcomeUnknown,
     PoolTimeout,
+    ServerGone,
     Session,
     SessionClosed,
     StatementUnderWay,
@@ -668,3 +669,44 @@ async def test_a_brief_session_keeps_nothing_for_a_task_that_outlives_it(
             tasks.append(asyncio.create_task(value(session, with_text)))
             await sleep.runs()
     await nothing_is_left(database, server)
+
+
+async def test_a_brief_session_beside_a_transaction_has_no_limit_between_its_statements(
+    probe_database: MakeDatabase,
+) -> None:
+    database = probe_database(**ONE, transaction_timeout=0.5)
+    async with database.of_request(brief=True) as session:
+        async with database.transaction() as inner:
+            assert await value(session, select(1)) == 1  # before the transaction has begun
+            await run(inner, insert(probes).values(probe(1)))
+        await asyncio.sleep(1)  # for the next message, without a connection
+        assert await count(session) == 1
+
+
+async def test_a_database_that_is_closed_under_a_stream_is_a_lost_server(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(**ONE)
+    with pytest.raises(ServerGone):
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(1)))
+            await session._run(select(probes), None, driver.stream)
+            await database.close()
+    assert await driver.scalar(server, "SELECT count(*) FROM probes") == 0
+
+
+async def test_what_a_lost_connection_is_asked_before_a_statement_is_a_lost_server(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    """As the first of all connections is asked what kind of server this is."""
+    database = probe_database(**ONE)
+
+    async def look(raw: driver.RawConnection) -> None:
+        await facts.kill(server, await driver.scalar(raw, facts.SESSION_ID))
+        await driver.scalar(raw, facts.SESSION_ID)
+
+    async with database.read() as session:
+        with pytest.raises(ServerGone):
+            await session._unit.connect(look)
+        assert await count(session) == 0
+    assert database.status().in_use == 0

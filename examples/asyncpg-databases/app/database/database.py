@@ -7,6 +7,7 @@ from typing import TypeVar
 import stamina
 
 from app.database.backend import Session
+from app.database.connector import Connector
 from app.database.engine import Engine
 from app.database.errors import PoolTimeout, Retryable
 from app.database.metrics import Status, refused, retried
@@ -27,7 +28,7 @@ class _Server:
 
     def __init__(self, target: Target, options: Options) -> None:
         self.engine = Engine()
-        self.pool = Pool(target, options, self.engine.prepare)
+        self.pool = Pool(Connector(target, options, self.engine.prepare), options)
         self.pool.spans = spans_of(target, self.engine.dialect)
         self.route = Route(self.pool)
 

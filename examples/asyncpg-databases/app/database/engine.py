@@ -6,8 +6,7 @@ statement, such as a default that only the server can make, goes by that Connect
 one way.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
@@ -27,7 +26,6 @@ from app.database.functions import leaving_state
 from app.database.translation import translated
 from app.database.unit import Unit
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 STATEMENTS = 500  # compiled ones that are kept, as in SQLAlchemy's engine
 
 Query = ClauseElement | str
@@ -104,7 +102,7 @@ class Engine:
         query: Any,
         values: Any = None,
         send: Any = driver.run,
-        options: Mapping[str, Any] = NO_OPTIONS,
+        options: Mapping[str, Any] | None = None,
     ) -> CursorResult[Any]:
         """By SQLAlchemy's Connection, with `options` of its; `values` may be a list of them."""
         await self.ready(unit)
@@ -114,7 +112,7 @@ class Engine:
         if values and isinstance(query, UpdateBase):
             self._compile(query, values if isinstance(values, dict) else values[0])
         # Who calls says how the rows come, whatever the query's options say.
-        options = {**options, "stream_results": False, "yield_per": None}
+        options = {**(options or {}), "stream_results": False, "yield_per": None}
         connection = self.connection(unit, send)
         connection.begin()  # sends nothing; without it an error before the statement is sent rolls back the unit
         with translated(writing=unit.writes, connecting=False):
@@ -140,10 +138,3 @@ def _is_one_statement(compiled: Any) -> bool:
         defaults = [c.default for c in compiled.insert_prefetch] + [c.onupdate for c in compiled.update_prefetch]
         known = compiled.one_statement = all(d is None or d.is_scalar or d.is_callable for d in defaults)
     return known
-
-
-def rows_of(result: CursorResult[Any]) -> Sequence[Any]:
-    """As the driver made them, unless SQLAlchemy has read them before, for what a RETURNING of its own has beside."""
-    cursor: Any = result.cursor
-    rows: Sequence[Any] = result.all() if cursor is None else cursor.ran.rows
-    return rows

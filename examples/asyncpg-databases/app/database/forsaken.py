@@ -7,8 +7,6 @@ themselves, and their connection is free again.
 import asyncio
 import logging
 from contextlib import suppress
-from types import TracebackType
-from typing import Any
 
 from app.database.errors import DatabaseError
 from app.database.running import Running
@@ -19,25 +17,23 @@ logger = logging.getLogger(__name__)
 class Forsaken(Running):
     """The part of a unit that sees to it."""
 
-    _task: asyncio.Task[Any]
-
-    def _forsake(self, task: asyncio.Task[Any]) -> None:
+    def _forsake(self, task: asyncio.Task[object]) -> None:
         """The task has ended: if it was cancelled so does this, else at its limit, since it may have been handed on."""
         when, loop = self._limit.when(), asyncio.get_running_loop()
         if self.over:
             return
         if task.cancelled() or (when is not None and when <= loop.time()):
-            self._ending = loop.create_task(self._give_up())
+            self._ending = loop.create_task(self._give_up(task))
         elif when is not None:
             loop.call_at(when, self._forsake, task)
+        else:  # it has no connection, so no limit, and may never begin
+            self._seats.pop(task, None)
 
-    async def _give_up(self) -> None:
-        if not (self.over or self._task.cancelled()):
+    async def _give_up(self, task: asyncio.Task[object]) -> None:
+        if not (self.over or task.cancelled()):
             logger.warning("A unit of work was left open by its task, and ended at its limit: use `async with`")
         with suppress(DatabaseError):
             await self.__aexit__(None, asyncio.CancelledError(), None)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         raise NotImplementedError

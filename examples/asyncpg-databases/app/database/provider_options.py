@@ -46,11 +46,7 @@ INSTEAD = {
         *("options", "endpoint"),
     ),
     "set it for the role, by ALTER ROLE ... SET": (
-        "schema",
-        "search_path",
-        "currentschema",
-        "timezone",
-        "lock_timeout",
+        *("schema", "search_path", "currentschema", "timezone", "lock_timeout"),
     ),
     "write application_name": ("fallback_application_name",),
     "write nothing: all text is UTF-8": ("client_encoding", "charset"),

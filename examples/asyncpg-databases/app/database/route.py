@@ -2,11 +2,29 @@
 a unit asks at each statement, so also one that lives for hours, a WebSocket's, follows.
 """
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from app.database import errors
-from app.database.own_writes import has_written
 from app.database.pool import Pool
+
+
+@dataclass(slots=True)
+class Writer:
+    """The client of a request: whether it wrote in one of the last requests, and whether it did in this one. It reads
+    at the primary, as the replica may not have it yet; app/own_writes.py knows for how long.
+    """
+
+    lately: bool
+    now: bool = False
+
+
+writer: ContextVar[Writer | None] = ContextVar("database_writer", default=None)  # of a request, where somebody wants it
+
+
+def note_write() -> None:
+    if (client := writer.get()) is not None:
+        client.now = True
 
 
 @dataclass(slots=True)
@@ -21,7 +39,8 @@ class Route:
 
     @property
     def now(self) -> Pool:
-        return self.pool if self.of_writers is None or not has_written() else self.of_writers
+        client = None if self.of_writers is None else writer.get()
+        return self.of_writers if self.of_writers and client and (client.lately or client.now) else self.pool
 
     def around(self, tried: Pool, error: errors.DatabaseError) -> "Route | None":
         """The way on for a read that ended like this; None where another server would not do better, or is none.

@@ -140,6 +140,15 @@ async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
     assert len(said) == (end != "is cancelled")
 
 
+async def test_nothing_is_kept_of_a_unit_without_a_statement_whose_task_has_ended(probe_database: MakeDatabase) -> None:
+    database = probe_database()
+    unit = database.read()
+    await asyncio.create_task(unit.__aenter__())
+    await asyncio.sleep(0)
+    assert database._seats == {}
+    await unit.__aexit__(None, None, None)
+
+
 async def test_a_unit_that_is_handed_on_before_it_begins_has_its_limit_too(probe_database: MakeDatabase) -> None:
     database = probe_database(pool_size=1, max_overflow=0, pool_timeout=30, transaction_timeout=3)
     unit = database.read()

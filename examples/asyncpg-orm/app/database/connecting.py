@@ -116,9 +116,7 @@ async def close(connection: RawConnection) -> None:
         terminate(connection)
 
 
-async def retire(connection: RawConnection) -> None:
-    """Close a connection whose session has a state; nothing of it, no lock either, is there afterwards."""
-    await close(connection)
+retire = close  # of a connection whose session has a state: nothing of it, no lock either, is there afterwards
 
 
 def terminate(connection: RawConnection) -> None:

@@ -66,12 +66,8 @@ FUNCTIONS = """
     FROM pg_proc JOIN pg_language ON pg_language.oid = prolang JOIN pg_namespace ON pg_namespace.oid = pronamespace
     WHERE lanname NOT IN ('internal', 'c') AND nspname NOT IN ('pg_catalog', 'information_schema')
 """
+OF_ITS_OWN = re.compile("(?!)")  # what a function assigns to variables of its own looks like nothing else here
 KEEPING = ", and SET LOCAL, set_config(..., true) or pg_advisory_xact_lock() there"
-
-
-def without_own_variables(code: str) -> str:
-    """The code of a function without what it assigns to variables of its own, which looks like nothing else here."""
-    return code
 
 
 def sorts_otherwise(type: Any) -> bool:

@@ -4,13 +4,13 @@ No reply is ever met by another statement or by the next user: a connection whos
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from app.database import driver, tracing
 from app.database.connector import Connection
-from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementUnderWay
+from app.database.errors import DatabaseError, ReadOnlyServer, ServerGone, StatementRefused, StatementUnderWay
 from app.database.pool import Pool
 from app.database.tracing import UnitSpans
 from app.database.translation import translate
@@ -88,12 +88,41 @@ class Seat:
                 ours = StatementUnderWay()
             elif connection and (isinstance(ours, _OF_NO_USE) or driver.is_closed(connection.raw)):
                 self.abandon(connection)
-            if ours is None:
+            if ours is None or ours is error:
                 raise
-            raise ours from (None if ours is error else error)
+            raise ours from error
         except BaseException:  # cancelled: the reply is still to come
             self.abandon(connection)
             raise
 
 
 Seats: TypeAlias = dict[asyncio.Task[Any], Seat]
+
+
+class Savepoints:
+    """Which savepoints of a unit are open, and whose they are: those of several tasks may stand one in another, while
+    the outer task waits, but not overlap. What is sent into another task's savepoint is undone with it, and nobody is
+    told. Each is known by an object and by the task that began it; the last one begun ends first.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[object, asyncio.Task[object] | None]] = []
+
+    def check(self, fail: Callable[[BaseException], None]) -> None:
+        """Before a statement, when it is its turn. Raises StatementRefused in a task that has a savepoint with another
+        task's inside; then nothing of the unit is stored.
+        """
+        tasks = [task for _, task in self._open]
+        if tasks and (task := asyncio.current_task()) in tasks and tasks[-1] is not task:
+            refused = StatementRefused("Savepoints of several tasks overlap: use a session of its own for each task")
+            fail(refused)
+            raise refused
+
+    def begun(self, savepoint: object) -> None:
+        self._open.append((savepoint, asyncio.current_task()))
+
+    def ended(self, savepoint: object | None) -> None:
+        """It, and those inside of it; None is the transaction, with all of them."""
+        known = [each for each, _ in self._open]
+        if savepoint is None or savepoint in known:
+            del self._open[0 if savepoint is None else known.index(savepoint) :]

@@ -5,35 +5,18 @@ open, its read sessions read in it.
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any
 
 from app.database import errors
 from app.database.connector import Connection
 from app.database.forsaken import Forsaken
-from app.database.options import IsolationLevel, Options
-from app.database.route import Route
-from app.database.savepoints import Savepoints
-from app.database.seat import Seat, Seats
-from app.database.tracing import UnitSpans
-from app.database.transaction import Transaction
+from app.database.seat import Seat
 
 
 class Unit(Forsaken):
     """Reads, or writes at an isolation level. A request's own (`of_request`) may be there beside another one, and a
     `brief` one, a WebSocket's, reads without keeping a connection between its statements.
     """
-
-    def __init__(
-        self, seats: Seats, route: Route, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool
-    ) -> None:
-        self._seats, self._route, self._options = seats, route, options
-        self._of_request, self._brief = of_request, brief
-        self.transaction = None if level is None else Transaction(level)
-        self.session: Any = None
-        self.attempt, self.over, self.savepoints = 0, False, Savepoints()
-        self.spans: UnitSpans | None = None
-        self._limit = asyncio.timeout(None)
 
     async def __aenter__(self) -> Any:
         task = asyncio.current_task()
@@ -52,9 +35,7 @@ class Unit(Forsaken):
             self.spans = spans.unit(level, self.attempt, whole=not self._brief)
         return self.session
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self.over:  # forsaken
             return
         failure, late = error, self._limit.expired()
@@ -137,6 +118,11 @@ class Unit(Forsaken):
             finally:
                 self.session = None  # no circle: what nobody needs any more goes at once, without the garbage collector
                 await self._leave(seat)
+
+    def _is_under_way(self) -> bool:
+        """Whether a reply is outstanding, also of a read session in this transaction, or a whole is not yet one."""
+        sending, whole = self._seat.sending, self._seat.whole_of is not None
+        return sending is self or (self.begun and (whole or sending is not None))
 
     async def _leave(self, seat: Seat) -> None:
         seat.transaction = None if seat.transaction is self else seat.transaction

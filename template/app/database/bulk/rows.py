@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Column, Table
+from sqlalchemy import BigInteger, Column, MetaData, Table
 from sqlalchemy.engine import Dialect
 
 from app.database.bulk.columns import Target
 from app.database.bulk.encoding import Encoder, Row
+from app.database.unit import Unit
 
 Rows: TypeAlias = Iterable[Row] | AsyncIterable[Row]
 
 BATCH = 10_000
+NUMBER = "number_of_bulk_row"  # the column of a temporary table
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Batch:
 
     def table_name(self) -> str:
         return self.dialect.identifier_preparer.format_table(self.table)
+
+    def staging(self, unit: Unit) -> Table:
+        """A temporary one, of another name than the table's own, which it would hide; of no types: the server has them."""
+        name = "bulk_rows" + "_" * (unit._seat.depth - 1)
+        name += "of_it" * (self.table.name == name)
+        return Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in self.columns))
+
+    def numbered(self, staging: Table) -> "Batch":
+        """The rows as they go into it."""
+        values = [list(self.numbers), *self.values]
+        return replace(self, table=staging, columns=tuple(staging.columns), values=values)
 
 
 async def batches(

@@ -13,8 +13,7 @@ from sqlalchemy import Column, Table, func, literal_column, select
 
 from app.database import driver
 from app.database.bulk.columns import Columns
-from app.database.bulk.rows import Batch
-from app.database.bulk.staging import NUMBER, numbered, table_for
+from app.database.bulk.rows import NUMBER, Batch
 from app.database.bulk.unit import execute
 from app.database.errors import StatementRefused, UniqueViolation
 from app.database.rows import Ran
@@ -62,7 +61,7 @@ async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Tab
     """An empty temporary table whose columns have the types of the table's own."""
     # With no index, a join without statistics compares each row of one table with each of the other.
     parts, whole = _index(batch, unique)
-    staging = table_for(unit, batch)
+    staging = batch.staging(unit)
     staging.info["without index"] = () if whole else [staging.c[column.name] for column in unique]
     selected = f"SELECT 0 AS {NUMBER}, {batch.names()} FROM {batch.table_name()} LIMIT 0"
     connection: Any = unit._seat.connection  # there since the savepoint around this
@@ -81,7 +80,7 @@ async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Tab
 
 async def fill(unit: Unit, batch: Batch, staging: Table) -> None:
     """Put the rows into it. Raises UniqueViolation for a key of an earlier one."""
-    await insert(unit, numbered(batch, staging))
+    await insert(unit, batch.numbered(staging))
     if keys := staging.info["without index"]:
         place = func.row_number().over(partition_by=keys, order_by=staging.c[NUMBER])  # by the server's own comparison
         each = select(staging.c[NUMBER], place.label("place")).subquery("each_row")

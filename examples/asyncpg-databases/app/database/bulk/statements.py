@@ -9,8 +9,7 @@ from sqlalchemy import Table
 
 from app.database import driver
 from app.database.bulk.columns import Columns
-from app.database.bulk.rows import Batch
-from app.database.bulk.staging import NUMBER, numbered, table_for
+from app.database.bulk.rows import NUMBER, Batch
 from app.database.bulk.unit import ByInsert, execute
 from app.database.codecs import refuse_beyond_numeric
 from app.database.errors import DatabaseError, InvalidValue, StatementRefused
@@ -57,7 +56,7 @@ async def _insert_each(raw: driver.RawConnection, statement: str, arguments: Seq
 @asynccontextmanager
 async def staged(unit: Unit, batch: Batch, unique: Columns = ()) -> AsyncIterator[Table]:
     """An empty temporary table whose columns have the types of the table's own."""
-    staging = table_for(unit, batch)
+    staging = batch.staging(unit)
     index = f"; CREATE UNIQUE INDEX ON {staging.name} ({batch.names(unique)})" if unique else ""
 
     async def create(raw: driver.RawConnection, statement: str, arguments: Sequence[Any]) -> Ran:
@@ -74,4 +73,4 @@ async def staged(unit: Unit, batch: Batch, unique: Columns = ()) -> AsyncIterato
 
 async def fill(unit: Unit, batch: Batch, staging: Table) -> None:
     """Put the rows into it. Raises UniqueViolation for a key of an earlier one."""
-    await insert(unit, numbered(batch, staging))
+    await insert(unit, batch.numbered(staging))

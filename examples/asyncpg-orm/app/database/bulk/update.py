@@ -10,8 +10,7 @@ from sqlalchemy.types import NullType
 
 from app.database.backend import Session
 from app.database.bulk.columns import Columns, Names, Target, chosen, version_of
-from app.database.bulk.rows import Batch, Rows, batches
-from app.database.bulk.staging import NUMBER
+from app.database.bulk.rows import NUMBER, Batch, Rows, batches
 from app.database.bulk.statements import fill, staged
 from app.database.bulk.unit import all_or_nothing, apply, execute
 from app.database.errors import InvalidValue, UniqueViolation
