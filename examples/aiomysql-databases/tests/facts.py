@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import String, insert, literal, make_url, select, text
+from sqlalchemy import MetaData, String, insert, literal, make_url, select, text
 from sqlalchemy.sql import ClauseElement
 
 from app.database import DatabaseError, InvalidValue, OutcomeUnknown, ServerGone, Session, driver
@@ -90,6 +90,14 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
     "a duration that is too long": (select(literal(timedelta.max)), InvalidValue),
     "an object of no type": (text("SELECT :what").bindparams(what={"a": 1}), None),
 }
+
+
+VIEWS = "SELECT NULLIF(table_schema, DATABASE()), table_name FROM information_schema.views"
+
+
+def elsewhere(tables: MetaData) -> list[str]:
+    """The tables of other databases, of which no worker has one of its own: a schema is one here."""
+    return [name for name, table in tables.tables.items() if table.schema and "_test_" not in table.schema]
 
 
 def emptying(tables: list[str]) -> list[str]:

@@ -47,7 +47,11 @@ collect_ignore_glob = [] if (Path(__file__).parents[1] / "app/database/bulk").is
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """As many as cores; twice as many with tests/template/, which wait for servers as long as they compute."""
+    """As many as cores; twice as many with tests/template/, which wait for servers as long as they compute. One where
+    the workers would share a database.
+    """
+    if facts.elsewhere(metadata):
+        return 1
     cores = os.cpu_count() or 1
     return cores if config.option.ignore else 2 * cores
 
@@ -65,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
             config.add_cleanup(private.stop)
             os.environ["DATABASE_URL"] = beside(private.url, SERVICE_NAME)
         load_settings(_env_file=None)
+        if url and (others := facts.elsewhere(metadata)):
+            raise pytest.UsageError(
+                f"{', '.join(others)}: in databases of their own, which the tests would empty on this server too. Run"
+                " them without DATABASE_URL, on a private one"
+            )
         if url:
             own = test_database_url(url, f"try_{os.getpid()}")
             asyncio.run(databases.create(own))
@@ -177,11 +186,19 @@ async def probe_database(probe_table: None, settings: Settings) -> AsyncIterator
     await empty(settings, probe_metadata)
 
 
+_emptying: dict[MetaData, list[str]] = {}  # by which statements
+
+
 async def empty(settings: Settings, tables: MetaData) -> None:
-    """Whatever refers to what, to itself or in a circle."""
-    preparer = URL.get_dialect()().identifier_preparer
+    """Whatever refers to what, to itself or in a circle. A view has no rows of its own."""
     async with _connected(settings) as connection:
-        for statement in facts.emptying([preparer.format_table(table) for table in tables.tables.values()]):
+        if tables not in _emptying:
+            dialect: Any = URL.get_dialect()
+            preparer = dialect(paramstyle="named").identifier_preparer  # which leaves a % as it is
+            views = {(schema, name) for schema, name in (await driver.run(connection, facts.VIEWS, ())).rows}
+            found = [table for table in tables.tables.values() if (table.schema, table.name) not in views]
+            _emptying[tables] = facts.emptying([preparer.format_table(table) for table in found])
+        for statement in _emptying[tables]:
             await driver.scalar(connection, statement)
 
 

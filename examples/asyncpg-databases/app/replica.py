@@ -74,12 +74,10 @@ class Replica:
         """Ask both, show the lag, and lead the reads accordingly."""
         deadline = asyncio.get_running_loop().time() + ANSWERS_WITHIN
         with suppress(Exception):  # while the primary is away it goes no further, and reads have no other server
-            async with asyncio.timeout_at(deadline - ANSWERS_WITHIN / 2):
-                await self._primary.ask(self._positions.note)
+            await _by(deadline - ANSWERS_WITHIN / 2, self._primary.ask(self._positions.note))
         self._fault = None
         try:
-            async with asyncio.timeout_at(deadline):
-                self._lag = await self.probe.ask(self._positions.behind)
+            self._lag = await _by(deadline, self.probe.ask(self._positions.behind))
         except Exception as error:
             if isinstance(error, DatabaseError) and not isinstance(error, StatementTimeout | Unavailable):
                 self._lag = self._positions.unknown  # it answers: perhaps a provider's, without that function
@@ -122,6 +120,17 @@ async def watched_replica(
         watching.cancel()
         await asyncio.wait([watching])
         await replica.probe.close()
+
+
+async def _by(deadline: float, asking: Awaitable[T]) -> T:
+    """The answer. Raises TimeoutError also where what it waits for was cancelled by somebody else."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await asking
+    except asyncio.CancelledError as error:
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise TimeoutError from error
 
 
 async def _watch(replica: Replica) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from app.database import DatabaseError, ReadOnlyServer, ServerGone
 from app.database.translation import translate
 from migrations import server
-from migrations.kept import LENGTH, Kept
+from migrations.kept import LENGTH, Kept, is_ddl
 
 ALEMBIC = "uv run python -m dev alembic"  # which also finds the database of `make dev`
 
@@ -59,7 +59,9 @@ def from_unknown_revisions() -> None:
 
 @contextmanager
 def from_the_server() -> Iterator[None]:
-    """Raises SystemExit where the server takes no changes, or none of this user, or is lost."""
+    """Raises SystemExit where the server takes no changes, or none of this user, or is lost. What it refuses of the
+    tables is noted with the statement: the log of an error has no texts of MySQL's.
+    """
     try:
         yield
     except DBAPIError as error:
@@ -70,6 +72,9 @@ def from_the_server() -> Iterator[None]:
             ) from error
         if isinstance(ours := our_error(error), ServerGone | ReadOnlyServer):
             raise SystemExit(f"{ours.title}: run it again when that is mended.") from error
+        if is_ddl(error.statement):
+            statement = " ".join(str(error.statement).split())[:500]
+            error.add_note(f"{_reason(error)}: {statement}")
         raise
 
 

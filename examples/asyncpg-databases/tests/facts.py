@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import ARRAY, Numeric, insert, literal, make_url, select, text
+from sqlalchemy import ARRAY, MetaData, Numeric, insert, literal, make_url, select, text
 from sqlalchemy.dialects.postgresql import CITEXT, NUMRANGE, Range
 from sqlalchemy.sql import ClauseElement
 
@@ -98,6 +98,17 @@ CLIENT_ERRORS: dict[str, tuple[Any, type[DatabaseError] | None]] = {
     "half of a surrogate pair, by a query": (select(probes.c.id).where(probes.c.name == "\ud800"), InvalidValue),
     "more values than there can be": (select(probes.c.id).where(probes.c.id.in_(range(40_000))), DatabaseError),
 }
+
+
+VIEWS = """
+    SELECT NULLIF(nspname, current_schema()), relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('v', 'm', 'f') AND nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+
+
+def elsewhere(tables: MetaData) -> list[str]:
+    """The tables of other databases: none, for a schema is a part of one."""
+    return []
 
 
 def emptying(tables: list[str]) -> list[str]:

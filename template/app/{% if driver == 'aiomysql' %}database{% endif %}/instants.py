@@ -54,6 +54,11 @@ def received(value: datetime | str | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=UTC)
 
 
+def literal(instant: datetime | None) -> str:
+    """As it stands in a statement: a column has no offset."""
+    return "NULL" if instant is None else f"'{instant.replace(tzinfo=None)}'"
+
+
 def moved(expression: Any) -> Any:
     """An instant plus or minus a duration, for the operator between the two."""
     instant, by = expression.left, expression.right

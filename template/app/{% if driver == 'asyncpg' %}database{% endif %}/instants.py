@@ -15,6 +15,11 @@ def received(value: datetime | None) -> datetime | None:
     return value
 
 
+def literal(instant: datetime | None) -> str:
+    """As it stands in a statement: of its own type, which a text has none of."""
+    return "NULL" if instant is None else f"'{instant}'::timestamptz"
+
+
 def moved(expression: Any) -> Any:
     """An instant plus or minus a duration, for the operator between the two."""
     return expression

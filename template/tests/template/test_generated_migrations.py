@@ -5,6 +5,7 @@ import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_tables_that_refer_to_one_another_come_and_go(scripts: Scripts, metadata
     for name in ("people", "departments"):
         metadata.remove(metadata.tables[name])
     there_and_back(scripts)
+
+
+def test_what_is_printed_as_sql_has_the_texts_as_they_are(scripts: Scripts) -> None:
+    """A client runs it, which makes no % of two."""
+    table = 'sa.table("discounts", sa.column("name", sa.String))'
+    scripts.write(
+        "first",
+        'op.create_table("discounts", sa.Column("name", sa.String(20), server_default="100% off")), '
+        f'op.bulk_insert({table}, [{{"name": "50% %s"}}]), op.execute("UPDATE discounts SET name = \'5 %\'")',
+    )
+    config = scripts.config
+    config.output_buffer = StringIO()
+    command.upgrade(config, "head", sql=True)
+    printed = config.output_buffer.getvalue()
+    for text in ("'100% off'", "'50% %s'", "'5 %'"):
+        assert text in printed
 
 
 @pytest.mark.parametrize("message", ['say "hi"', 'ends with "', r"\d of `id`", "'''"])

@@ -60,5 +60,9 @@ class UtcDateTime(TypeDecorator[datetime]):
             raise InvalidValue(_OUTSIDE)
         return instant
 
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """As a value that is sent. The usual one has its offset, which MySQL reckons with and MariaDB refuses."""
+        return lambda value: instants.literal(self.process_bind_param(value, dialect))
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None] | None:
         return instants.received

@@ -74,6 +74,8 @@ class PasswordSource:
                 answer = await answer
             if not isinstance(answer, str | None):
                 raise TypeError(f"a password is text, not {type(answer).__name__}")
-        except Exception as error:  # whatever the libraries of a team's function raise
+        except (Exception, asyncio.CancelledError) as error:  # whatever the libraries of a team's function raise
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise  # else it waited for what somebody else has cancelled
             raise Unavailable("The password of the database cannot be read from where it is kept") from error
         return answer or ""

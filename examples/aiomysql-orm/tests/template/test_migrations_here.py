@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import BigInteger, Column, ForeignKey, MetaData, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, String, Table, UniqueConstraint
 
 from app import models
 from app.database import driver
@@ -53,6 +53,59 @@ def test_each_migration_is_one_statement_with_the_foreign_keys_last(
     ]
     first = scripts.revisions()[0].removesuffix("_1")
     assert scripts.revisions() == [f"{first}_{number}" for number in (1, 2, 3, 4)]
+
+
+NAMES = """SELECT GROUP_CONCAT(DISTINCT index_name ORDER BY index_name) FROM information_schema.statistics
+    WHERE table_schema = DATABASE() AND table_name = 'lines'"""
+INDEXES: dict[str, Callable[[Table], object]] = {
+    "another": lambda t: Index("ix_lines_order_id_note", t.c.order_id, t.c.note),
+    "unique": lambda t: UniqueConstraint(t.c.order_id, t.c.id, name="uq_lines_order_id"),
+    "its column gone": lambda t: Index("ix_lines_order_id", t.c.order_id),
+}
+
+
+@pytest.mark.parametrize("new", INDEXES)
+def test_an_index_that_a_foreign_key_needs_is_replaced_and_comes_back(
+    scripts: Scripts, database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch, new: str
+) -> None:
+    def declare(of_lines: Callable[[Table], object], *columns: str) -> None:
+        metadata = MetaData(naming_convention=service_metadata.naming_convention)
+        monkeypatch.setattr(models, "metadata", metadata)
+        Table("orders", metadata, Column("id", BigInteger, primary_key=True))
+        key: Column[int] = Column("order_id", ForeignKey("orders.id"))
+        others = [Column(name, String(20)) for name in columns]
+        of_lines(Table("lines", metadata, Column("id", BigInteger, primary_key=True), key, *others))
+
+    declare(lambda t: Index("ix_lines_order_id_code", t.c.order_id, t.c.code), "code", "note")
+    scripts.generate("add orders")
+    scripts.upgrade()
+    before, indexes = scripts.current(), asyncio.run(_ask(database, NAMES))
+    declare(INDEXES[new], "note", *[] if new == "its column gone" else ["code"])
+    scripts.generate("another index")
+    for _ in range(2):
+        scripts.upgrade()
+        scripts.check()
+        scripts.downgrade(before)
+        assert asyncio.run(_ask(database, NAMES)) == indexes
+
+
+def test_an_index_that_a_foreign_key_needs_is_not_made_anew_by_its_name(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for columns in (["order_id", "code"], ["order_id", "note"]):
+        metadata = MetaData(naming_convention=service_metadata.naming_convention)
+        monkeypatch.setattr(models, "metadata", metadata)
+        Table("orders", metadata, Column("id", BigInteger, primary_key=True))
+        texts = [Column(name, String(20)) for name in ("code", "note")]
+        key: Column[int] = Column("order_id", ForeignKey("orders.id"))
+        Table("lines", metadata, Column("id", BigInteger, primary_key=True), key, *texts, Index("ix_lines", *columns))
+        if columns[1] == "code":
+            scripts.generate("add orders")
+            scripts.upgrade()
+    known = scripts.revisions()
+    with pytest.raises(SystemExit, match=r"^The foreign key fk_lines\S* needs the index ix_lines until another one"):
+        scripts.generate("another index")
+    assert scripts.revisions() == known
 
 
 def test_a_migration_of_several_statements_that_fails_says_how_many_are_there(scripts: Scripts) -> None:

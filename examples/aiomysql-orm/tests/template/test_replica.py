@@ -27,7 +27,7 @@ from app.database import (
 from app.database.replication import Positions
 from app.database.route import Route
 from app.main import create_app
-from app.replica import LAGS_AFTER, Replica, ReplicaLags, SharedProbe, lag
+from app.replica import LAGS_AFTER, Replica, ReplicaLags, SharedProbe, _watch, lag
 from app.settings import Settings
 from tests.proxy import Proxy, by_way_of, reserved_port
 from tests.statements import value
@@ -271,6 +271,35 @@ async def test_a_replica_that_is_silent_is_away_until_it_speaks(
         assert await reads_from(database) == "replica"
         await replica.probe.close()
         await database.close()
+
+
+async def test_a_look_at_which_what_it_waits_for_is_cancelled_by_somebody_else_is_not_the_last(
+    watch: Watch, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.are(5, 5)
+    replica, database = watch(replica_fallback=True)
+    monkeypatch.setattr("app.replica.ASKED_EVERY", 0.01)
+    watching = asyncio.create_task(_watch(replica))
+    looks = 0
+
+    async def shared(*_: object) -> float:
+        nonlocal looks
+        looks += 1
+        shared = asyncio.create_task(asyncio.sleep(1, 0.0))
+        shared.cancel()
+        return await shared
+
+    for server in (replica._primary, replica.probe):
+        looks = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "ask", shared)
+            async with asyncio.timeout(5):
+                while looks < 2:
+                    await asyncio.sleep(0.01)
+            assert (await reads_from(database)) == ("primary" if server is replica.probe else "replica")
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
 
 
 @pytest.mark.parametrize("fallback", [True, False])

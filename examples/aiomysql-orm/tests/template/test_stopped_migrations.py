@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from alembic import command
 from alembic.ddl.impl import DefaultImpl
 from pydantic import SecretStr
 from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
 
 from app.database import driver
+from app.logs import JsonLines, log_end
 from app.settings import DatabaseSettings
 from dev import databases
 from tests import facts
@@ -145,6 +148,27 @@ def test_what_is_a_bug_of_the_migration_keeps_its_traceback(scripts: Scripts, st
     scripts.write("third", statement, after="second")
     with pytest.raises(Exception, match=said):
         scripts.upgrade()
+
+
+def test_what_the_server_refuses_of_the_tables_is_said_with_its_statement_and_without_values(
+    scripts: Scripts, database: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    third = scripts.write("third", 'op.add_column("odrers", sa.Column("x", sa.Integer()))', after="second")
+    with pytest.raises(DBAPIError) as caught:
+        scripts.upgrade()
+    log_end(type(caught.value), caught.value, caught.value.__traceback__)
+    shown = JsonLines().format(caplog.records[-1])
+    assert re.search(r"odrers\W*(?:doesn't|does not) exist.*: ALTER TABLE odrers ADD", shown)
+    third.unlink()
+    scripts.write("fourth", 'op.create_unique_constraint("uq", "orders", ["note"])', after="second")
+    scripts.upgrade("second")
+    for number in (1, 2):
+        execute(database, f"INSERT INTO orders (id, note) VALUES ({number}, 4711)")
+    with pytest.raises(DBAPIError) as caught:
+        scripts.upgrade()
+    (note,) = caught.value.__notes__
+    assert note.startswith("A row with these values is already there: ALTER TABLE orders ADD CONSTRAINT")
+    assert "4711" not in note
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,8 @@ def wording(error: BaseException) -> str | None:
     if not isinstance(error, asyncpg.PostgresError):
         return None
     state = error.sqlstate or ""
+    if error.severity is None:  # the driver's own, which quotes what the server had said before
+        return f"{str(error).partition(':')[0]} (SQLSTATE {state})"
     tells = error.server_source_function == "exec_stmt_raise" or not state.startswith(_SAYS_NO_VALUE)
     return f"SQLSTATE {state}" if tells or state == "42601" else f"{error.args[0]} (SQLSTATE {state})"
 

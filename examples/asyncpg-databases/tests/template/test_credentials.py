@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -258,9 +259,20 @@ def no_token(host: str, port: int, user: str | None) -> str:
     raise NoToken("secret")
 
 
-@pytest.mark.parametrize(("ask", "cause"), [(no_token, NoToken), (lambda *account: b"bytes", TypeError)])
+async def cancelled(host: str, port: int, user: str | None) -> str:
+    """As one that shares its task with others, of whom one has given up."""
+    shared = asyncio.create_task(asyncio.sleep(1, "token"))
+    shared.cancel()
+    return await shared
+
+
+@pytest.mark.parametrize(
+    ("ask", "cause"),
+    [(no_token, NoToken), (lambda *account: b"bytes", TypeError), (cancelled, asyncio.CancelledError)],
+    ids=["raises", "no text", "cancelled"],
+)
 async def test_a_function_without_an_answer_is_a_password_that_cannot_be_read(
-    ask: Callable[..., str], cause: type[Exception], anonymous: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., Any], cause: type[BaseException], anonymous: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(extensions, "database_password", ask, raising=False)
     with pytest.raises(Unavailable, match=r"^The password of the database cannot be read .+") as caught:

@@ -1,14 +1,16 @@
 """What tests/conftest.py promises to the tests of a team."""
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Annotated
 
 import pytest
 from fastapi import Depends, FastAPI
 from httpx import AsyncClient
-from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, update
+from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, text, update
 
 from app.settings import Settings
+from tests import conftest, facts
 from tests.conftest import empty
 from tests.statements import sqlalchemy_engine
 
@@ -63,3 +65,41 @@ async def test_tables_are_emptied_whatever_refers_to_what(settings: Settings) ->
         async with engine.begin() as connection:
             await connection.run_sync(tables.drop_all)
         await engine.dispose()
+
+
+async def test_a_view_among_the_tables_is_left_alone_and_a_table_of_any_name_is_emptied(settings: Settings) -> None:
+    tables = MetaData()
+    half = Table("half%full", tables, Column("id", Integer, primary_key=True, autoincrement=False))
+    seen = Table("seen", tables, Column("number", Integer), info={"view": True})
+    engine = sqlalchemy_engine(settings.database)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(half.create)
+            await connection.execute(text("CREATE VIEW seen AS SELECT count(*) AS number FROM (SELECT 1 AS one) AS it"))
+            await connection.execute(insert(half), {"id": 1})
+        await empty(settings, tables)
+        async with engine.begin() as connection:
+            assert await connection.scalar(select(func.count()).select_from(half)) == 0
+            assert await connection.scalar(select(seen.c.number)) == 1
+    finally:
+        async with engine.begin() as connection:
+            await connection.execute(text("DROP VIEW IF EXISTS seen"))
+            await connection.run_sync(half.drop, checkfirst=True)
+        await engine.dispose()
+
+
+def test_a_table_of_another_database_is_not_emptied_on_a_server_that_is_named(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = MetaData()
+    Table("invoices", tables, Column("id", Integer), schema="billing")
+    Table("ours", tables, Column("id", Integer))
+    monkeypatch.setattr(conftest, "metadata", tables)
+    controller = SimpleNamespace(option=pytestconfig.option)
+    if (others := facts.elsewhere(tables)) == []:  # a schema is a part of the worker's own
+        conftest.pytest_configure(controller)  # type: ignore[arg-type]  # as that of the process that has the workers
+        return
+    assert others == ["billing.invoices"]
+    assert conftest.pytest_xdist_auto_num_workers(pytestconfig) == 1
+    with pytest.raises(pytest.UsageError, match=r"^billing\.invoices: in databases of their own, .* a private one$"):
+        conftest.pytest_configure(controller)  # type: ignore[arg-type]

@@ -51,6 +51,7 @@ from app.database import (
     plans,
 )
 from app.settings import Settings
+from app.wording import wording
 from tests import facts
 from tests.probes import probe, probes
 from tests.statements import rows, run, savepoint, value
@@ -517,3 +518,18 @@ async def test_a_search_path_may_be_set_in_any_words_and_is_forgotten_with_its_t
     finally:
         for name in ("left", "right"):
             await driver.scalar(server, f'DROP SCHEMA "{name}" CASCADE')
+
+
+async def test_what_the_driver_says_of_a_lost_connection_quotes_no_value_of_the_servers_last_error(
+    probe_database: MakeDatabase,
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0)
+    with pytest.raises(ServerGone) as caught:
+        async with database.transaction() as session:
+            await run(session, text("SET LOCAL exit_on_error = on"))
+            await value(session, text("SELECT CAST(:it AS integer)").bindparams(it="a secret"))
+    assert "a secret" in str(caught.value.__cause__)  # or there would be nothing to hide
+    assert caught.value.__cause__ is not None
+    said = wording(caught.value.__cause__)
+    assert said.startswith("connection was closed")
+    assert "a secret" not in said

@@ -18,6 +18,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.exc import CompileError
 
 from app.database import Database, UtcDateTime, driver
 from tests.probes import RICH, probe, probes
@@ -44,6 +45,30 @@ async def test_an_instant_comes_back_in_utc_to_the_microsecond(probe_database: M
         assert stored == instant
         assert stored.tzinfo is UTC or stored.utcoffset() == timedelta(0)
         assert await value(session, select(probes.c.id).where(probes.c.at == instant)) == 1
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [
+        datetime(2024, 12, 31, 23, 59, 59, 999999, UTC),
+        datetime(2024, 7, 1, 0, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        datetime(1001, 1, 1, tzinfo=UTC),
+    ],
+    ids=str,
+)
+async def test_an_instant_in_the_text_of_a_statement_is_the_one_that_is_sent(
+    probe_database: MakeDatabase, instant: datetime
+) -> None:
+    written = literal(instant, UtcDateTime(), literal_execute=True)
+    async with probe_database().transaction() as session:
+        await run(session, insert(probes).values(probe(1, at=instant)))
+        await run(session, insert(probes).values(probe(2) | {"at": written}))
+        assert [row for (row,) in await rows(session, select(probes.c.at))] == [instant, instant]
+        assert await value(session, select(func.count()).where(probes.c.at == written)) == 2
+        assert await value(session, select(written)) == instant
+        with pytest.raises(CompileError) as caught:
+            await value(session, select(literal(instant.replace(tzinfo=None), UtcDateTime(), literal_execute=True)))
+        assert "names no instant" in str(caught.value.__cause__)
 
 
 AT, EARLIER = (datetime(2024, 2, 29, 12, 0, 0, 1, UTC), datetime(2024, 2, 28, 1, 2, 3, 4, UTC))

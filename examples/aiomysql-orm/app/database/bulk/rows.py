@@ -62,7 +62,7 @@ class Batch:
         return self.dialect.identifier_preparer.format_table(self.table)
 
     def staging(self, unit: Unit) -> Table:
-        """A temporary one, of another name than the table's own, which it would hide; of no types: the server has them."""
+        """A temporary one; its name is not the table's own, which it would hide, and its types are the server's."""
         name = "bulk_rows" + "_" * (unit._seat.depth - 1)
         name += "of_it" * (self.table.name == name)
         return Table(name, MetaData(), Column(NUMBER, BigInteger), *(Column(column.name) for column in self.columns))
