@@ -82,7 +82,7 @@ def test_the_format_that_a_team_goes_back_to_is_the_templates_own(
     (recipe,) = re.findall(r"```sh\n(uv run ruff format.*?)git commit", page, re.DOTALL)
     command(tmp_path / "bin" / "uv", f'shift; exec "{sys.executable}" -m "$@"')
     variables = {**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
-    for length in (79, 88, 100, 120):
+    for length in (79, 88, 100, 120, 140):
         for of_team in (["check", "--fix-only"], ["format"]):
             ruff = [sys.executable, "-m", "ruff", *of_team, "--quiet", f"--line-length={length}", "."]
             subprocess.run(ruff, cwd=service, check=True)

@@ -34,9 +34,9 @@ class Shell(InteractiveConsole):
 
     @property
     def banner(self) -> str:
+        names = ", ".join(sorted(self.locals))
         return (
-            f"{', '.join(sorted(self.locals))}, and session: a transaction for each input\n"
-            '>>> await session.fetch_all("SELECT 1 AS one")'
+            f"{names}, and session: a transaction for each input\n" + '>>> await session.fetch_all("SELECT 1 AS one")'
         )
 
     def runcode(self, code: CodeType) -> None:

@@ -66,10 +66,8 @@ def from_the_server() -> Iterator[None]:
         yield
     except DBAPIError as error:
         if server.code(error.orig) in server.NO_RIGHT:
-            raise SystemExit(
-                f"The database user may not do what the migration does ({_reason(error)}): migrations need one that"
-                " may change tables."
-            ) from error
+            why = f"The database user may not do what the migration does ({_reason(error)})"
+            raise SystemExit(f"{why}: migrations need one that may change tables.") from error
         if isinstance(ours := our_error(error), ServerGone | ReadOnlyServer):
             raise SystemExit(f"{ours.title}: run it again when that is mended.") from error
         if is_ddl(error.statement):

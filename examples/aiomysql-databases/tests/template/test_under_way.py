@@ -695,6 +695,7 @@ async def test_a_database_that_is_closed_under_a_stream_is_a_lost_server(
     assert await driver.scalar(server, "SELECT count(*) FROM probes") == 0
 
 
+@pytest.mark.usefixtures("no_pooler")  # which goes on by another of its connections
 async def test_what_a_lost_connection_is_asked_before_a_statement_is_a_lost_server(
     probe_database: MakeDatabase, server: driver.RawConnection
 ) -> None:

@@ -49,7 +49,8 @@ class Cursor:
         return next(iter(self.fetchmany(1)), None)
 
     def fetchall(self) -> Sequence[Any]:
-        rows, self._read = list(self.ran.rows[self._read :]), len(self.ran.rows)
+        rows = list(self.ran.rows[self._read :])
+        self._read = len(self.ran.rows)
         if self.ran.more is not None:
             while more := await_only(self.ran.more(1000)):
                 rows += more

@@ -520,6 +520,7 @@ async def test_a_search_path_may_be_set_in_any_words_and_is_forgotten_with_its_t
             await driver.scalar(server, f'DROP SCHEMA "{name}" CASCADE')
 
 
+@pytest.mark.usefixtures("no_pooler")  # which says itself that the server's connection is lost
 async def test_what_the_driver_says_of_a_lost_connection_quotes_no_value_of_the_servers_last_error(
     probe_database: MakeDatabase,
 ) -> None:
