@@ -126,7 +126,8 @@ def _place(op: MigrateOperation, anew: set[Any]) -> int:
 
 def _index(op: Any) -> tuple[str | None, str, str]:
     """Which one it is; a unique constraint is one too."""
-    return op.schema, op.table_name, op.index_name if hasattr(op, "index_name") else op.constraint_name
+    name: str = op.index_name if hasattr(op, "index_name") else op.constraint_name
+    return (op.schema, op.table_name, name)
 
 
 def _refuse_needed(migrations: MigrationContext, old: Any) -> None:
