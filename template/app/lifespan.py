@@ -24,6 +24,7 @@ from app.requests import RequestsMiddleware
 from app.settings import SERVICE_NAME, InvalidSettings, Settings, load_settings
 from app.startup import CannotConnect, wait_for_server
 from app.traces import sending_traces
+from app.websockets import WebSocketErrorsMiddleware
 from app.wording import traceback_of
 
 CANCELLED_END_WITHIN = 1.0  # seconds
@@ -75,7 +76,7 @@ async def _end_of_requests() -> None:
     """So that they are answered and noted, and clean up with all that they use still open."""
     with suppress(TimeoutError):  # the server cancels those that last too long, and ends the process without waiting
         async with asyncio.timeout(CANCELLED_END_WITHIN):
-            while RequestsMiddleware.active:  # noqa: ASYNC110  # an event would cost each request
+            while RequestsMiddleware.active or WebSocketErrorsMiddleware.open:  # noqa: ASYNC110  # an event would cost each request
                 await asyncio.sleep(0.01)
 
 

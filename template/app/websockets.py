@@ -30,6 +30,8 @@ class WebSocketErrorsMiddleware:
     its client's doing: a message of another kind than the route receives, or its leave while several tasks listen.
     """
 
+    open = 0  # of this process, for its stop
+
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         logging.getLogger("uvicorn.error").addFilter(_worth_a_line)
@@ -63,6 +65,7 @@ class WebSocketErrorsMiddleware:
             ended = ended or message["type"] in ("websocket.close", "websocket.http.response.start")
             await send(message)
 
+        WebSocketErrorsMiddleware.open += 1
         try:
             await self.app(scope, receive, send_or_close)
         except Exception as error:
@@ -77,6 +80,8 @@ class WebSocketErrorsMiddleware:
                         await problem(500)(scope, receive, send_or_close)
             if code is None:
                 raise
+        finally:
+            WebSocketErrorsMiddleware.open -= 1
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:

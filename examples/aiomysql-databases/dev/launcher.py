@@ -134,7 +134,8 @@ def free_port(kept: Path) -> int:
 
     The first one follows from the folder, so that it is the same again when the folder was deleted.
     """
-    wanted = int(kept.read_text()) if kept.exists() else 20_000 + zlib.crc32(str(kept).encode()) % 10_000
+    written = kept.read_text() if kept.exists() else ""  # empty where the disk was full
+    wanted = int(written or 20_000 + zlib.crc32(str(kept).encode()) % 10_000)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: old connections may linger
         try:

@@ -62,7 +62,7 @@ def _created() -> set[Table]:
     """What `op.create_table` and `op.rename_table` name in the files of the migrations."""
     found: set[Table] = set()
     for script in context.script.walk_revisions():
-        for call in ast.walk(ast.parse(Path(script.path).read_text("utf-8"))):
+        for call in ast.walk(ast.parse(Path(script.path).read_bytes())):
             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
                 place = {"create_table": 0, "rename_table": 1}.get(call.func.attr, len(call.args))
                 named = {word.arg: word.value for word in call.keywords}

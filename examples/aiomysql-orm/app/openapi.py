@@ -60,7 +60,7 @@ def _routes(app: FastAPI) -> Iterator[RouteContext]:
 def _complete(document: Object, routes: list[RouteContext]) -> None:
     _tidy(document)
     schemas = document["components"]["schemas"]
-    names = Counter(route.name for route in routes for _ in route.methods or ())
+    names = Counter(route.operation_id or route.name for route in routes for _ in route.methods or ())
     for route in routes:
         for method in route.methods or ():
             operation = document["paths"][route.path_format][method.lower()]

@@ -59,6 +59,8 @@ class RowFile(Generic[Row]):
             for cells in reader:
                 if cells and not names:
                     names = [name.strip() for name in cells]
+                    if len({*names}) < len(names):
+                        raise BadLine(began, "two columns have one name")
                 elif cells and len(cells) != len(names):
                     raise BadLine(began, f"{len(cells)} columns, but the first line names {len(names)}")
                 elif cells:

@@ -23,6 +23,7 @@ from app.database import Database
 from app.models import metadata
 from app.settings import Settings
 from tests.processes import Process, prepare
+from tests.proxy import Proxy
 from tests.statements import value
 
 prepare()
@@ -166,3 +167,18 @@ async def test_a_terminal_shows_how_far_it_is(settings: Settings, tmp_path: Path
     assert said == b"3,000 inserted, 0 updated, 0 skipped\n"
     assert b"%  " in shown
     assert b"\r3,000 rows read" in shown
+
+
+async def test_an_import_whose_commit_got_no_answer_may_be_there(
+    settings: Settings, tmp_path: Path, load: Load, database: Database
+) -> None:
+    (tmp_path / "some.ndjson").write_bytes(ndjson(row(1)))
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        proxy.loses_answer_to = b"COMMIT"
+        code, said = await load("some.ndjson", DATABASE_URL=url.get_secret_value())
+    assert (code, said.strip()) == (
+        1,
+        "The database did not say whether the transaction was committed: look whether the rows are there.",
+    )
+    assert await count(database) == 1

@@ -101,10 +101,11 @@ async def unhandled(request: Request, error: Exception) -> Response:
 
 def add_to_mounted(app: FastAPI) -> None:
     """The applications of FastAPI that are mounted in it answer as it does, where they have no handler of their own."""
+    of_bugs = getattr(app.state, "handler_of_bugs", app.exception_handlers.get(Exception, unhandled))
     for route in iter_route_contexts(app.routes):
         mounted = getattr(route.original_route, "app", None)
         if isinstance(route.original_route, Mount) and isinstance(mounted, FastAPI):
-            for error, handler in app.exception_handlers.items():
+            for error, handler in {**app.exception_handlers, Exception: of_bugs}.items():
                 if mounted.exception_handlers.get(error) in _OF_FASTAPI:
                     mounted.exception_handlers[error] = handler
             add_to_mounted(mounted)

@@ -49,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.title = title
     app.state.settings = settings
+    app.state.handler_of_bugs = handler_of_bugs  # of mounted applications too
     add_problem_handlers(app)
     for error, handler in handlers.items():
         app.add_exception_handler(error, handler)

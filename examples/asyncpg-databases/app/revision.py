@@ -51,7 +51,7 @@ async def warn_if_behind(connection: driver.RawConnection) -> None:
 def _version_table() -> str:
     options = getattr(models, "migration_options", {})
     schema, table = (options.get("version_table_schema"), options.get("version_table", "alembic_version"))
-    return f"{schema}.{table}" if schema else table
+    return ".".join(f"{dialect.QUOTE}{name}{dialect.QUOTE}" for name in (schema, table) if name)  # as Alembic writes it
 
 
 @cache

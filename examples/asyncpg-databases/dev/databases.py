@@ -7,7 +7,9 @@ import asyncpg
 
 from app.database import driver
 from app.settings import DatabaseSettings
-from app.startup import in_a_sentence
+from app.startup import CannotConnect, in_a_sentence
+
+LONGEST = 63  # https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS
 
 
 async def create(url: str) -> None:
@@ -26,6 +28,8 @@ async def drop(url: str) -> None:
 async def _run(url: str, statement: str) -> None:
     settings = DatabaseSettings(_env_file=None, url=url)
     target = settings.target
+    if len(target.database.encode()) > LONGEST:  # else the server cuts it without a word, to what may be another's
+        raise CannotConnect(f"The name of the database {target.database} has more than {LONGEST} bytes: shorten it")
     with in_a_sentence(target):
         connection = await driver.connect(replace(target, database="postgres"), settings, read_only=False)
         try:

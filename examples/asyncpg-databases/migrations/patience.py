@@ -37,7 +37,7 @@ def run(connection: Connection, kept: Kept) -> None:
     """Who waits for the lock of a table lets all others wait behind it: so not for long, but several times, unless
     that would repeat what is in the database.
     """
-    attempts, wait = (int(context.config.get_main_option("lock_attempts", "10")), _lock_wait())
+    attempts, wait = (max(1, int(context.config.get_main_option("lock_attempts", "10"))), _lock_wait())
     for attempt in range(1, attempts + 1):
         try:
             with context.begin_transaction():

@@ -40,7 +40,7 @@ def main() -> int:
         else:
             serve(arguments)
     except KeyboardInterrupt:
-        pass
+        return 130 if arguments.module else 0  # a command has not done what it was asked for
     except (ServerError, InvalidSettings, CannotConnect) as error:
         sys.exit(str(error))
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import BinaryIO, NoReturn, get_args
 
-from app.database import Database, DatabaseError
+from app.database import Database, DatabaseError, OutcomeUnknown
 from app.database.bulk import Upserted
 from app.developers import bulk_queries
 from app.developers.bulk_queries import OnConflict
@@ -35,11 +35,13 @@ def main() -> None:
         _fail(str(error))
     except BadLine as error:
         _fail(f"{error}. Nothing was imported.")
+    except OutcomeUnknown as error:
+        _fail(f"{error}: look whether the rows are there.")
     except DatabaseError as error:
         line = "" if error.row is None else f"line {rows.line_of(error.row)}: "
         _fail(f"{line}{error}{f' ({error.constraint})' if error.constraint else ''}. Nothing was imported.")
     except KeyboardInterrupt:
-        _fail("Interrupted. Nothing was imported.")
+        _fail("Interrupted. Nothing was imported, unless it was just being committed.")
     print(f"{done.inserted:,} inserted, {done.updated:,} updated, {done.skipped:,} skipped")
 
 

@@ -143,10 +143,11 @@ async def test_an_unready_service_says_it_too(
     assert (response.status_code, response.json()["migrations"]) == (503, "behind")
 
 
+@pytest.mark.parametrize("name", ["versions_of_orders", "VersionsOfOrders", "versions-of-orders"])
 async def test_the_table_of_the_versions_may_have_another_name(
-    scripts: Scripts, database: DatabaseSettings, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    scripts: Scripts, database: DatabaseSettings, settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(models, "migration_options", {"version_table": "versions_of_orders"}, raising=False)
+    monkeypatch.setattr(models, "migration_options", {"version_table": name}, raising=False)
     await asyncio.to_thread(scripts.upgrade)
     async with started(settings, database) as client:
         assert await migrations(client) == "current"

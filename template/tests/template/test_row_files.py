@@ -68,6 +68,7 @@ MISTAKES: dict[str, tuple[Format, bytes, str]] = {
     "csv cells": ("csv", b"name,size\na,1\nb\n", "line 3: 1 columns, but the first line names 2"),
     "csv quote": ("csv", b'name,size\n"a,1\n', "line 2: unexpected end of data"),
     "csv not utf-8": ("csv", b"name,size\n\xff,1\n", "line 2: not UTF-8"),
+    "csv name twice": ("csv", b"name,size,size\na,1,2\n", "line 1: two columns have one name"),
     "csv names": ("csv", b"name,weight\na,1\n", "line 2: size: Field required; weight: Extra inputs"),
 }
 

@@ -674,12 +674,12 @@ async def test_a_brief_session_keeps_nothing_for_a_task_that_outlives_it(
 async def test_a_brief_session_beside_a_transaction_has_no_limit_between_its_statements(
     probe_database: MakeDatabase,
 ) -> None:
-    database = probe_database(**ONE, transaction_timeout=0.5)
+    database = probe_database(**ONE, transaction_timeout=1.5)
     async with database.of_request(brief=True) as session:
         async with database.transaction() as inner:
             assert await value(session, select(1)) == 1  # before the transaction has begun
             await run(inner, insert(probes).values(probe(1)))
-        await asyncio.sleep(1)  # for the next message, without a connection
+        await asyncio.sleep(2)  # for the next message, without a connection
         assert await count(session) == 1
 
 

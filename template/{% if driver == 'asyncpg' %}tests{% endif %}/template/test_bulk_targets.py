@@ -272,3 +272,10 @@ async def test_several_upserts_of_the_same_keys_in_any_order_wait_for_one_anothe
     for _ in range(2):  # new rows, and rows that are there
         await asyncio.gather(*(store(given) for given in (ids, ids[::-1], ids, ids[::-1])))
     assert attempts == 8
+
+
+async def test_a_table_called_excluded_is_refused_before_anything_is_sent(probe_database: MakeDatabase) -> None:
+    table = Table("excluded", MetaData(), Column("id", Integer, primary_key=True), Column("number", Integer))
+    async with probe_database().transaction() as session:
+        with pytest.raises(StatementRefused, match="a table called excluded"):
+            await upsert(session, table, [{"id": 1, "number": 1}], conflict="id", update="number")

@@ -48,11 +48,11 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
                 yield record
             return
         result = await self._run(query, values, driver.stream)
+        cursor: Any = result.context.cursor  # None where SQLAlchemy has read what it asked for itself
         if not result.returns_rows:
-            if (more := result.context.cursor.ran.more) is not None:  # a cursor runs its statement when it is asked
-                await more(1)
+            if cursor is not None and cursor.ran.more is not None:  # a cursor runs its statement when it is asked
+                await cursor.ran.more(1)
             return
-        cursor: Any = result.cursor
         while rows := await cursor.ran.more(100):
             for record in records_of(result, rows):
                 yield record

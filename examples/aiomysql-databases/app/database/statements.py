@@ -105,8 +105,10 @@ def _without_words(found: re.Match[str]) -> str:
 
 
 def _names_alone(found: re.Match[str]) -> str:
-    is_name = found[0][0] == dialect.QUOTE and found[0][1:-1].isidentifier()
-    return found[0][1:-1] if is_name else _without_words(found)
+    if found[0][0] != dialect.QUOTE:
+        return _without_words(found)
+    name = found[0][1:-1] if found[0][1:-1].isidentifier() else "''"
+    return name if found.string[found.start() - 1] in ".@" else f" {name} "  # SELECT"f"() needs no space
 
 
 def _reads(first: str, words: list[str]) -> bool:

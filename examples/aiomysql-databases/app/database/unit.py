@@ -36,8 +36,14 @@ class Unit(Forsaken):
         return self.session
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if self.over:  # forsaken
+        if self.over:  # forsaken, and undone at its limit
+            if error is None and self.transaction:
+                raise errors.TransactionTimeout
             return
+        if self._task.done() and not isinstance(error, asyncio.CancelledError):  # handed on: the limit is this task's
+            self._seats.pop(self._task, None)
+            self._task, self._limit = asyncio.current_task(), asyncio.timeout_at(self._limit.when())
+            await self._limit.__aenter__()
         failure, late = error, self._limit.expired()
         try:
             await self._end(error)
@@ -45,15 +51,16 @@ class Unit(Forsaken):
             failure = ending
         if self.spans is not None:
             self.spans.end(errors.TransactionTimeout() if self._limit.expired() else failure)
+        unsure = self.transaction is not None and self.transaction.unsure
+        too_long = errors.OutcomeUnknown if unsure else errors.TransactionTimeout
         try:
             await self._limit.__aexit__(type(failure) if failure else None, failure, None)
         except TimeoutError as timeout:
             if isinstance(error, Exception) and not late:
                 return  # the first error is the one that is seen
-            unsure = self.transaction is not None and self.transaction.unsure
-            raise (errors.OutcomeUnknown if unsure else errors.TransactionTimeout) from timeout
+            raise too_long from timeout
         if late and isinstance(failure, Exception):  # which followed from it
-            raise errors.TransactionTimeout from failure
+            raise too_long from failure
         if failure is not None and failure is not error:
             raise failure
 

@@ -1,16 +1,17 @@
 """Bulk rows by users who may not do everything, on servers that want more, and beyond what a server takes at once."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, text
+from sqlalchemy import Column, Enum, Integer, LargeBinary, MetaData, Table, select, text
 
-from app.database import Database, StatementRefused, ValueTooLarge, driver
+from app.database import Database, Session, StatementRefused, ValueTooLarge, driver
 from app.database.bulk import bulk_insert, bulk_update
+from app.database.bulk import rows as bulk_rows
 from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
-from tests.statements import run
+from tests.statements import created, rows, run, value
 from tests.urls import as_user
 
 MakeDatabase = Callable[..., Database]
@@ -65,3 +66,34 @@ async def test_a_value_that_is_larger_than_a_packet_is_named_by_its_row_and_cost
             assert await session.fetch_val(text(facts.SESSION_ID)) == before
     finally:
         await driver.scalar(server, "DROP TABLE bulk_large")
+
+
+@pytest.mark.usefixtures("no_pooler")  # behind which both are refused
+async def test_what_the_rows_of_bulk_update_leave_on_the_session_is_not_handed_on(
+    probe_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_rows, "BATCH", 1)
+    database = probe_database(pool_size=1, max_overflow=0)
+
+    async def changes(session: Session) -> AsyncIterator[dict[str, int]]:
+        yield {"id": 1, "value": 1}
+        await run(session, text("SET @made = 1"))
+        yield {"id": 2, "value": 2}
+
+    async with database.transaction() as session:
+        await bulk_insert(session, probes, [probe(1), probe(2)])
+        assert await bulk_update(session, probes, changes(session), key="id") == 2
+    async with database.read() as session:
+        assert await value(session, text("SELECT @made")) is None
+
+
+async def test_a_key_may_be_an_enum_with_words_that_types_are_called_by(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    kind = Enum("TEXT", "BLOB", "VARCHAR(300)", "JSON", name="kind")
+    table = Table("of_kinds", MetaData(), Column("kind", kind, primary_key=True), Column("number", Integer))
+    async with created(settings.database, table), probe_database().transaction() as session:
+        await bulk_insert(session, table, [{"kind": word, "number": 0} for word in kind.enums])
+        changes = [{"kind": word, "number": number} for number, word in enumerate(kind.enums)]
+        assert await bulk_update(session, table, changes, key="kind") == 4
+        assert sorted(await rows(session, select(table.c.number))) == [(0,), (1,), (2,), (3,)]

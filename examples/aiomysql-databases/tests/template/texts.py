@@ -239,6 +239,7 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
     "USE": (["USE mysql"], "SELECT DATABASE()"),
     "GET_LOCK by text": ([f"SELECT GET_LOCK({_LOCK}, 0)"], _IS_FREE),
     "GET_LOCK in quotes": ([f"SELECT `GET_LOCK`({_LOCK}, 0)"], _IS_FREE),
+    "GET_LOCK in quotes behind a word": ([f"SELECT`GET_LOCK`({_LOCK}, 0)"], _IS_FREE),
     "GET_LOCK by func": ([select(func.get_lock(func.concat("made", func.database()), 0))], _IS_FREE),
     "CREATE TEMPORARY TABLE": (["CREATE TEMPORARY TABLE made (x int)"], "SELECT COUNT(*) FROM made"),
     "PREPARE": (["PREPARE made FROM 'SELECT 1'"], "EXECUTE made"),

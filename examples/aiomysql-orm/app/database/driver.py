@@ -25,12 +25,8 @@ CONNECTION_LIMIT, POSITION, REACHED = (dialect.CONNECTION_LIMIT, dialect.POSITIO
 
 # After which errors the server has ended the transaction, and takes what comes next as statements of their own; and
 # after which it has undone the statement alone, where PostgreSQL refuses all others up to a ROLLBACK TO SAVEPOINT.
-ENDS_TRANSACTION: tuple[type[Exception], ...] = (
-    errors.Deadlock,
-    errors.SerializationFailure,
-    errors.TransactionAborted,
-)
-NEEDS_SAVEPOINT: tuple[type[Exception], ...] = (errors.LockTimeout, errors.SchemaChanged, errors.StatementTimeout)
+ENDS_TRANSACTION = (errors.Deadlock, errors.SerializationFailure, errors.TransactionAborted)
+NEEDS_SAVEPOINT = (errors.LockTimeout, errors.SchemaChanged, errors.StatementTimeout)
 
 
 async def prepare(connection: RawConnection, sqlalchemy_dialect: Any) -> None:

@@ -5,7 +5,6 @@ do, which the server's catalogue has.
 import logging
 import re
 from functools import lru_cache
-from typing import TypeAlias
 
 from app.database import dialect, driver
 from app.database.errors import Unavailable
@@ -13,8 +12,6 @@ from app.database.statements import CALLED, code_with_names, stays
 from app.database.translation import translate
 
 logger = logging.getLogger(__name__)
-
-Functions: TypeAlias = tuple[tuple[str, str | None], ...]
 
 _STATEMENTS = re.compile(r";|\b(?:BEGIN|THEN|ELSE|LOOP)\b")
 _MADE = re.compile(r"\bEXECUTE\b")  # from text, which is in its strings
@@ -33,7 +30,7 @@ async def leaving_state(connection: driver.RawConnection) -> frozenset[str]:
 
 
 @lru_cache(4)  # each connection asks anew, and mostly nothing has changed
-def _leaving(functions: Functions) -> frozenset[str]:
+def _leaving(functions: tuple[tuple[str, str | None], ...]) -> frozenset[str]:
     sources = [(name.upper(), code_with_names(source), source) for name, source in functions if source]
     leaving = {name for name, code, source in sources if _leaves_state(code, source)}
     while callers := {name for name, code, _ in sources if not leaving.isdisjoint(CALLED.findall(code))} - leaving:

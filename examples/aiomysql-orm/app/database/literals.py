@@ -25,6 +25,8 @@ def literal(value: Any, escape_string: Callable[[str], str]) -> str:
     0.3.2 calls for them is no function from PyMySQL 1.2.3 on (aiomysql#1080).
     """
     if isinstance(value, str):
+        if not value.isascii():
+            value.encode()  # raises for halves of surrogate pairs, of which aiomysql makes a character
         return f"'{escape_string(value)}'"
     if isinstance(value, bytes | bytearray | memoryview):
         return f"_binary X'{value.hex()}'"

@@ -64,12 +64,13 @@ async def test_a_key_may_be_any_columns(probe_database: MakeDatabase) -> None:
         assert await rows(session, select(probes.c.amount).order_by(probes.c.id)) == [(1,), (9,), (9,)]
 
 
-async def test_a_table_may_have_the_name_of_the_temporary_one(
-    probe_database: MakeDatabase, server: driver.RawConnection
+@pytest.mark.parametrize("name", ["bulk_rows", "old", "new", "given", "done"])
+async def test_a_table_may_have_a_name_that_the_statements_have(
+    probe_database: MakeDatabase, server: driver.RawConnection, name: str
 ) -> None:
     names = (Column("id", Integer, primary_key=True, autoincrement=False), Column("number", Integer))
-    table = Table("bulk_rows", MetaData(), *names)
-    await driver.scalar(server, "CREATE TABLE bulk_rows (id INTEGER PRIMARY KEY, number INTEGER)")
+    table = Table(name, MetaData(), *names)
+    await driver.scalar(server, f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, number INTEGER)")
     try:
         database = probe_database()
         async with database.transaction() as session:
@@ -80,7 +81,7 @@ async def test_a_table_may_have_the_name_of_the_temporary_one(
         async with database.read() as session:
             assert await rows(session, select(*table.c).order_by(table.c.id)) == [(1, 10), (2, 20), (3, 30)]
     finally:
-        await driver.scalar(server, "DROP TABLE bulk_rows")
+        await driver.scalar(server, f"DROP TABLE {name}")
 
 
 @pytest.mark.parametrize(

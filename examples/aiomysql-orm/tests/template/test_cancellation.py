@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from itertools import count as counter
 
 import pytest
@@ -11,10 +11,12 @@ from sqlalchemy import func, insert, select
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from app.database import Database, SessionClosed, driver
+from app.database import Database, OutcomeUnknown, SessionClosed, TransactionTimeout, driver
 from app.ndjson import ndjson
+from app.settings import Settings
 from tests import facts
 from tests.probes import probe, probes
+from tests.proxy import Proxy
 from tests.statements import run, value
 
 MakeDatabase = Callable[..., Database]
@@ -138,6 +140,48 @@ async def test_a_unit_that_nobody_closes_ends_with_its_task_or_at_its_limit(
     assert database.status().in_use == 0
     said = [record.getMessage() for record in caplog.records if record.name == "app.database.forsaken"]
     assert len(said) == (end != "is cancelled")
+
+
+async def test_a_generator_that_goes_on_in_other_tasks_after_its_limit_is_told_that_nothing_is_stored(
+    probe_database: MakeDatabase, server: driver.RawConnection
+) -> None:
+    database = probe_database(pool_size=1, max_overflow=0, transaction_timeout=2)
+
+    async def stored() -> AsyncGenerator[int]:
+        async with database.transaction() as session:
+            await run(session, insert(probes).values(probe(1)))
+            yield 1
+
+    found = stored()
+    assert await asyncio.create_task(anext(found)) == 1
+    async with asyncio.timeout(10):
+        while database.status().in_use:
+            await asyncio.sleep(0.01)
+    with pytest.raises(TransactionTimeout):
+        await asyncio.create_task(anext(found, None))
+    assert await driver.scalar(server, "SELECT count(*) FROM probes") == 0
+
+
+async def test_a_unit_that_another_task_ends_has_its_limit_there(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(url=url, pool_size=1, max_overflow=0, transaction_timeout=2)
+        unit = database.transaction()
+
+        async def begin() -> None:
+            await run(await unit.__aenter__(), insert(probes).values(probe(1)))
+
+        await asyncio.create_task(begin())
+        proxy.fall_silent()
+        async with asyncio.timeout(10):
+            with pytest.raises(OutcomeUnknown):
+                await unit.__aexit__(None, None, None)
+        proxy.speak_again()
+        assert database.status().in_use == 0
+        assert database._seats == {}
+        await database.close()
 
 
 async def test_nothing_is_kept_of_a_unit_without_a_statement_whose_task_has_ended(probe_database: MakeDatabase) -> None:

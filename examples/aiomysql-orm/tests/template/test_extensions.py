@@ -305,6 +305,38 @@ async def test_applications_that_are_mounted_answer_with_the_same_problems(setti
                 assert (await client.get(f"{prefix}/gone")).text == "mine"
 
 
+async def test_the_teams_handler_of_bugs_answers_those_of_mounted_applications_too(
+    settings: Settings, extend: pytest.MonkeyPatch
+) -> None:
+    async def of_team(request: Request, error: Exception) -> Response:
+        return Response("the team's", 500)
+
+    extend.setattr(extensions, "exception_handlers", {Exception: of_team}, raising=False)
+    app, mounted = create_app(settings), FastAPI()
+    for each in (app, mounted):
+        each.add_api_route("/bug", raising(RuntimeError()))
+    app.mount("/mounted", mounted)
+    async with app.router.lifespan_context(app):
+        transport = ASGITransport(app=app, raise_app_exceptions=False)
+        async with AsyncClient(transport=transport, base_url="http://test") as client:
+            for path in ("/bug", "/mounted/bug"):
+                assert (await client.get(path)).text == "the team's"
+
+
+async def test_an_application_that_sends_no_headers_may_be_mounted(settings: Settings) -> None:
+    async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"plain"})
+
+    app = create_app(settings)
+    app.mount("/plain", plain)
+    asking = AsyncClient(transport=ASGITransport(app=app), base_url="http://test")
+    async with app.router.lifespan_context(app), asking as client:
+        answer = await client.get("/plain/")
+    assert (answer.status_code, answer.text) == (200, "plain")
+    assert answer.headers["X-Request-ID"]
+
+
 def raising(error: Exception) -> Callable[[], Awaitable[None]]:
     async def route() -> None:
         raise error

@@ -238,3 +238,11 @@ def test_the_teams_hooks_are_options_in_its_own_file(
     with pytest.raises(SystemExit, match="There is nothing to migrate"):
         scripts.upgrade()
         scripts.generate("hidden")
+
+
+def test_a_file_with_a_mark_of_its_byte_order_is_read(scripts: Scripts) -> None:
+    """As editors on Windows write one."""
+    path = scripts.write("first", 'op.create_table("orders", sa.Column("id", sa.Integer()))')
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    scripts.upgrade()
+    assert scripts.current() == "first"

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import LargeBinary, bindparam, literal, select
+from sqlalchemy import LargeBinary, String, bindparam, literal, select
 
-from app.database import Database, driver
+from app.database import Database, InvalidValue, driver
 
 
 class Colour(enum.Enum):
@@ -99,6 +99,14 @@ async def test_an_object_is_not_stored_by_its_name(server: driver.RawConnection,
 async def test_a_time_with_an_offset_is_not_stored_without_it(server: driver.RawConnection, value: Any) -> None:
     with pytest.raises(ValueError, match="use UtcDateTime"):
         await driver.run(server, "SELECT %s", (value.replace(tzinfo=timezone(timedelta(hours=5, minutes=30))),))
+
+
+@pytest.mark.parametrize("value", ["\ud800", "\udcc3\udca9", "a\udcff"], ids=ascii)
+async def test_halves_of_surrogate_pairs_are_no_text(database: Database, value: str) -> None:
+    """aiomysql would make bytes of them, and the server another character."""
+    async with database.read() as session:
+        with pytest.raises(InvalidValue):
+            await session.fetch_val(select(bindparam("value", type_=String())), {"value": value})
 
 
 @pytest.mark.parametrize("value", [5, True, [1, 2], "text", 1.5], ids=repr)

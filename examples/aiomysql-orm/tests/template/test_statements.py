@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import TextClause, bindparam, func, insert, select, text, update
+from sqlalchemy import MetaData, TextClause, bindparam, func, insert, select, text, update
 
 from app.database import (
     Database,
@@ -22,8 +22,8 @@ from app.database import (
     running,
 )
 from app.database.statements import described, kind_of, refuse_write
-from tests.probes import Probe, probe, probes
-from tests.statements import run, savepoint, value
+from tests.probes import Probe, numbered, probe, probes
+from tests.statements import rows, run, savepoint, value
 from tests.template import texts
 
 MakeDatabase = Callable[..., Database]
@@ -252,3 +252,28 @@ async def test_a_row_has_its_values_by_name_by_column_and_by_attribute(one: Data
             assert row["value"] == row[probes.c.value] == row[mapped.number] == row[1] == row.value == 7
             with pytest.raises(KeyError):
                 row[mapped.name]
+
+
+async def test_calls_of_one_function_have_each_its_own_name(probe_database: MakeDatabase) -> None:
+    query = select(func.max(probes.c.id), func.max(probes.c.value), func.max(probes.c.amount), func.min(probes.c.id))
+    async with probe_database().transaction() as session:
+        for id in (1, 2):
+            await run(session, insert(probes).values(probe(id, value=10 * id, amount=100 * id)))
+        row = await session.fetch_one(query)
+        assert row is not None
+        expected = {"max_1": 2, "max_2": 20, "max_3": 200, "min_1": 1}
+        assert dict(row) == row._mapping == {name: getattr(row, name) for name in expected} == expected
+        assert await session.fetch_val(query, column="max_1") == 2
+        for number, column in enumerate(query.selected_columns):
+            assert row[column] == row[number]
+
+
+async def test_a_key_for_which_the_server_has_to_be_asked_before_is_made(probe_database: MakeDatabase) -> None:
+    table = numbered.to_metadata(MetaData())
+    table.implicit_returning = False
+    async with probe_database().transaction() as session:
+        for code in ("a", "b"):
+            await session.execute(insert(table).values(code=code))
+        assert await session.affected(insert(table), {"code": "c"}) == 1
+        assert await session.fetch_all(insert(table).values(code="d")) == []
+        assert await rows(session, select(table.c.code).order_by(table.c.id)) == [("a",), ("b",), ("c",), ("d",)]

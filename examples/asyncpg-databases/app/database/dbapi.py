@@ -74,6 +74,10 @@ class UnitConnection(PoolProxiedConnection):
         self.unit, self._send = unit, send
         self.info: dict[str, Any] = {}
 
+    @property
+    def begun(self) -> bool:
+        return self.unit is not None and self.unit.begun
+
     def cursor(self, server_side: bool = False) -> Any:
         return Cursor(self.unit, driver.stream if server_side else self._send)
 
@@ -117,15 +121,15 @@ class _UnitsOfWork:
     """What a dialect does with a connection is the unit's; it is entered by Database's methods alone."""
 
     def do_commit(self, dbapi_connection: Any) -> None:
-        if dbapi_connection.unit.begun:
+        if dbapi_connection.begun:
             await_only(dbapi_connection.unit.commit())
 
     def do_rollback(self, dbapi_connection: Any) -> None:
-        if dbapi_connection.unit.begun:
+        if dbapi_connection.begun:
             await_only(dbapi_connection.unit.rollback())
 
     def do_rollback_to_savepoint(self, connection: Any, name: str) -> None:
-        if connection.connection.unit.begun:  # else all of it was undone before
+        if connection.connection.begun:  # else all of it was undone before
             super().do_rollback_to_savepoint(connection, name)  # type: ignore[misc]  # of the dialect beside it
 
     def set_isolation_level(self, dbapi_connection: Any, level: str) -> NoReturn:

@@ -67,6 +67,8 @@ class Engine:
         """`values` are those of each bindparam(), or the columns of an INSERT or UPDATE, by name."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
+        if send is driver.stream and isinstance(query, UpdateBase) and not query.returning_column_descriptions:
+            send = driver.run  # what it returns is for SQLAlchemy
         options: Any = getattr(query, "_execution_options", None)
         if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
             return await self.execute_by_connection(unit, query, values, send)
@@ -136,5 +138,6 @@ def _is_one_statement(compiled: Any) -> bool:
     known: bool | None = compiled.__dict__.get("one_statement")
     if known is None:
         defaults = [c.default for c in compiled.insert_prefetch] + [c.onupdate for c in compiled.update_prefetch]
-        known = compiled.one_statement = all(d is None or d.is_scalar or d.is_callable for d in defaults)
+        # None is a key that the server makes in a statement before it: `implicit_returning=False`.
+        known = compiled.one_statement = all(d is not None and (d.is_scalar or d.is_callable) for d in defaults)
     return known

@@ -20,7 +20,7 @@ class Forsaken(Running):
     def _forsake(self, task: asyncio.Task[object]) -> None:
         """The task has ended: if it was cancelled so does this, else at its limit, since it may have been handed on."""
         when, loop = self._limit.when(), asyncio.get_running_loop()
-        if self.over:
+        if self.over or task is not self._task:
             return
         if task.cancelled() or (when is not None and when <= loop.time()):
             self._ending = loop.create_task(self._give_up(task))
@@ -30,6 +30,8 @@ class Forsaken(Running):
             self._seats.pop(task, None)
 
     async def _give_up(self, task: asyncio.Task[object]) -> None:
+        if task is not self._task:  # another one ends it meanwhile
+            return
         if not (self.over or task.cancelled()):
             logger.warning("A unit of work was left open by its task, and ended at its limit: use `async with`")
         with suppress(DatabaseError):

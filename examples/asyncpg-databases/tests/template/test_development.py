@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Table
@@ -10,6 +12,8 @@ from app.database import Session, UniqueViolation, driver
 from app.models import metadata
 from app.settings import DatabaseSettings
 from dev import seeding
+from dev.__main__ import main
+from dev.launcher import free_port
 from dev.shell import Shell
 from tests.template.migrating import empty_database
 
@@ -100,3 +104,21 @@ def test_what_is_seeded_is_stored_as_a_whole_or_not_at_all(database: DatabaseSet
     with pytest.raises(UniqueViolation):
         asyncio.run(seeding.run(half, database))
     assert count(database) == 2
+
+
+def test_a_command_that_is_interrupted_has_not_done_what_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(module: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dev.__main__.database", nullcontext)
+    monkeypatch.setattr("dev.__main__.run_here", interrupted)
+    monkeypatch.setattr("sys.argv", ["dev", "alembic", "upgrade", "head"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert main() == 130
+
+
+def test_a_port_that_was_written_to_a_full_disk_is_chosen_anew(tmp_path: Path) -> None:
+    kept = tmp_path / "port"
+    first = free_port(kept)
+    kept.write_text("")
+    assert free_port(kept) == first == int(kept.read_text())

@@ -1,5 +1,6 @@
 """What tests/conftest.py promises to the tests of a team."""
 
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Annotated
@@ -7,12 +8,17 @@ from typing import Annotated
 import pytest
 from fastapi import Depends, FastAPI
 from httpx import AsyncClient
+from pydantic import SecretStr
 from sqlalchemy import Column, ForeignKey, Integer, MetaData, Table, func, insert, select, text, update
 
+from app.database import driver
 from app.settings import Settings
+from app.startup import CannotConnect
+from dev import databases
 from tests import conftest, facts
-from tests.conftest import empty
+from tests.conftest import empty, test_database_url
 from tests.statements import sqlalchemy_engine
+from tests.urls import beside
 
 
 async def test_a_bug_in_a_route_shows_its_traceback(
@@ -103,3 +109,19 @@ def test_a_table_of_another_database_is_not_emptied_on_a_server_that_is_named(
     assert conftest.pytest_xdist_auto_num_workers(pytestconfig) == 1
     with pytest.raises(pytest.UsageError, match=r"^billing\.invoices: in databases of their own, .* a private one$"):
         conftest.pytest_configure(controller)  # type: ignore[arg-type]
+
+
+async def test_a_database_with_the_longest_name_is_not_dropped_for_one_of_a_test(
+    settings: Settings, worker_id: str
+) -> None:
+    """PostgreSQL would cut the test's name to that of the database beside which it is made."""
+    given = beside(settings.database.url.get_secret_value(), f"{worker_id}_".ljust(63, "p"))
+    await databases.create(given)
+    try:
+        for use in (databases.create, databases.drop):
+            with suppress(CannotConnect):
+                await use(test_database_url(given, "gw0"))
+        named = settings.database.model_copy(update={"url": SecretStr(given)})
+        await driver.close(await driver.connect(named.target, named))
+    finally:
+        await databases.drop(given)

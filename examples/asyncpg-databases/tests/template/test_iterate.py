@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from app.database import Database, Session, SessionClosed, StatementRefused, metrics
-from tests.probes import probe, probes
+from tests.probes import numbered, probe, probes
 
 MakeDatabase = Callable[..., Database]
 
@@ -93,3 +93,11 @@ async def test_a_name_without_a_column_is_refused_for_many_values_too(probe_data
         await session.execute_many(insert(probes).execution_options(of_ours=1), [probe(id) for id in (3, 4)])
         await session.execute_many(insert(probes), [])
         assert await session.fetch_val(select(func.count()).select_from(probes)) == 4
+
+
+async def test_an_insert_whose_key_the_server_makes_is_run_and_gives_no_rows(probe_database: MakeDatabase) -> None:
+    """Where the server has a RETURNING, SQLAlchemy asks for the key by one of its own."""
+    async with probe_database().transaction() as session:
+        for statement in (insert(numbered), insert(numbered).return_defaults()):
+            assert [record async for record in session.iterate(statement, {"code": str(id(statement))})] == []
+        assert await session.fetch_val(select(func.count()).select_from(numbered)) == 2

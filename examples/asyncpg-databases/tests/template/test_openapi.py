@@ -330,3 +330,16 @@ def test_a_parameter_that_has_a_content_and_what_is_called_back_are_left_as_they
     referred = set(re.findall(r"'#/components/schemas/(\w+)'", str(document)))
     assert "HTTPValidationError" in referred
     assert referred <= set(document["components"]["schemas"])
+
+
+def test_an_id_that_a_route_has_is_no_others(settings: Settings) -> None:
+    app = create_app(settings)
+
+    @app.get("/one", operation_id="read_it")
+    async def one() -> None: ...
+
+    @app.get("/other")
+    async def read_it() -> None: ...
+
+    ids = [found["operationId"] for methods in app.openapi()["paths"].values() for found in methods.values()]
+    assert sorted(set(ids)) == sorted(ids)

@@ -105,6 +105,13 @@ async def test_a_migration_that_waits_for_a_table_lets_those_behind_it_pass_and_
     assert await asyncio.to_thread(scripts.current) == "second"
 
 
+def test_a_migration_is_attempted_once_at_least(scripts: Scripts) -> None:
+    config = scripts.config
+    config.set_main_option("lock_attempts", "0")
+    command.upgrade(config, "head")
+    assert scripts.current() == "second"
+
+
 async def test_a_migration_that_did_not_get_a_lock_tries_again(
     scripts: Scripts, database: DatabaseSettings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -254,6 +254,14 @@ STATE: dict[str, tuple[list[str | ClauseElement], str]] = {
         ["UPDATE pg_settings SET setting = '12345' WHERE name = 'statement_timeout'"],
         "SHOW statement_timeout",
     ),
+    "SET and a name in quotes": (["""SET"app.made"='1'"""], "SELECT current_setting('app.made', true)"),
+    "SET and another": (["""SET"work_mem"='1111kB'"""], "SHOW work_mem"),
+    "set_config in quotes behind a word": (
+        ["""SELECT"set_config"('app.made', '1', false)"""],
+        "SELECT current_setting('app.made', true)",
+    ),
+    "pg_advisory_lock in quotes behind a word": (['SELECT"pg_advisory_lock"(4711)'], _LOCKS),
+    "LISTEN and a name in quotes": (['LISTEN"made"'], "SELECT count(*) FROM pg_listening_channels()"),
     "LISTEN": (["LISTEN made"], "SELECT count(*) FROM pg_listening_channels()"),
     "PREPARE": (["PREPARE made AS SELECT 1"], "SELECT count(*) FROM pg_prepared_statements WHERE name = 'made'"),
     "WITH HOLD": (

@@ -23,6 +23,7 @@ class Running:
     """The part of a unit that runs statements; its beginning and its end are in app/database/unit.py."""
 
     _seat: Seat
+    _task: Any
 
     def __init__(
         self, seats: Seats, route: Route, options: Options, level: IsolationLevel | None, of_request: bool, brief: bool

@@ -14,6 +14,7 @@ from sqlalchemy.util import await_only
 
 from app.database import (
     DatabaseError,
+    OutcomeUnknown,
     ReadOnlySession,
     Session,
     SessionClosed,
@@ -23,7 +24,9 @@ from app.database import (
     UniqueViolation,
     driver,
 )
+from app.settings import Settings
 from tests.probes import probe, probes
+from tests.proxy import Proxy
 from tests.template.test_under_way import ONE, WAYS, MakeDatabase, Sleep, Tasks, in_unit, nothing_is_left
 from tests.template.test_under_way import sleep as sleep
 from tests.template.test_under_way import tasks as tasks
@@ -305,3 +308,21 @@ async def test_a_session_that_a_route_ends_itself_loses_nothing_without_a_word(
             await ends(session)
     async with database.read() as session:
         assert await session.fetch_val(select(func.max(probes.c.id))) == stored
+
+
+async def test_a_commit_without_an_answer_is_an_unknown_outcome_whatever_becomes_of_the_cancellation(
+    probe_database: MakeDatabase, settings: Settings
+) -> None:
+    proxy = Proxy(settings.database.url)
+    async with proxy.listen() as url:
+        database = probe_database(**ONE, url=url, transaction_timeout=2)
+        with pytest.raises(OutcomeUnknown):
+            async with database.transaction() as session:
+                await session.execute(insert(probes).values(probe(1)))
+                proxy.fall_silent()
+                try:
+                    await session.commit()
+                except asyncio.CancelledError:
+                    raise LookupError from None
+        proxy.speak_again()
+        await database.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
+from websockets.sync.client import connect
 
 from app.__main__ import DEFAULTS, FAILED_START, workers_of
 from app.database import driver
@@ -52,6 +53,7 @@ CLEANING_SERVICE = """
 import asyncio
 from collections.abc import AsyncIterator
 
+from fastapi import WebSocket
 from fastapi.responses import StreamingResponse
 
 from app.main import create_app
@@ -67,6 +69,18 @@ async def answer() -> None:
     finally:
         await asyncio.sleep(0.05)
         print("/answer has cleaned up", flush=True)
+
+
+@app.websocket("/socket")
+async def socket(socket: WebSocket) -> None:
+    await socket.accept()
+    try:
+        print("in flight", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        async with app.state.database.read() as session:
+            await session.fetch_val("SELECT 1")
+        print("/socket has cleaned up", flush=True)
 
 
 @app.get("/stream")
@@ -170,6 +184,17 @@ def test_a_signal_that_comes_while_a_worker_imports_the_service_ends_the_start(u
         assert "Asked to stop before the database had answered" in process.output
         assert "Traceback" not in process.output
         assert process.has_left_nothing()
+
+
+def test_a_websocket_that_the_stop_cancels_cleans_up_with_the_database(url: str, tmp_path: Path) -> None:
+    (tmp_path / "cleaning_service.py").write_text(CLEANING_SERVICE)
+    command = ("cleaning_service:app", "--timeout-graceful-shutdown", "1")
+    with serve(*command, folder=tmp_path, DATABASE_URL=url) as process:
+        with connect(f"ws://127.0.0.1:{port_of(process)}/socket"):
+            process.says("in flight")
+            process.terminate()
+            assert process.exit_code() == -signal.SIGTERM
+        assert "/socket has cleaned up" in process.output.splitlines()
 
 
 def test_requests_that_the_stop_cancels_clean_up_are_answered_and_have_their_line(url: str, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ _CARDINALITY_VIOLATION, _NO_SYSTEM_COLUMN = "21000", "0A000"
 
 async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Columns, touch: Columns) -> tuple[int, int]:
     """How many were inserted and updated."""
+    if batch.table.name == "excluded":
+        raise StatementRefused("upsert cannot tell a table called excluded from what PostgreSQL calls so")
     key = key_of(keys)
     target: Any = {"index_elements": list(keys), "index_where": None if key is None else rows_of(key)}
     async with staged(unit, batch) as staging:
@@ -51,6 +53,6 @@ async def insert_or_update(unit: Unit, batch: Batch, keys: Columns, update: Colu
 
 def _is_new(batch: Batch) -> str:
     """Of a row that is returned."""
-    if batch.dialect.server_version_info >= (18,):  # type: ignore[operator]
+    if batch.dialect.server_version_info >= (18,) and batch.table.name != "old":  # type: ignore[operator]
         return "old.* IS NOT DISTINCT FROM NULL"  # no row, not one of NULLs; a view has no system columns
     return "xmax = 0"  # a new row was never locked or deleted by a transaction; a partitioned table shows none

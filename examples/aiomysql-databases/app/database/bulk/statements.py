@@ -65,14 +65,14 @@ async def staged(unit: Unit, batch: Batch, unique: Columns) -> AsyncIterator[Tab
     staging.info["without index"] = () if whole else [staging.c[column.name] for column in unique]
     selected = f"SELECT 0 AS {NUMBER}, {batch.names()} FROM {batch.table_name()} LIMIT 0"
     connection: Any = unit._seat.connection  # there since the savepoint around this
-    # The table would outlive the transaction; neither its creation nor its end ends one.
-    before, connection.keeps_state = connection.keeps_state, True
     try:
         columns = f"{NUMBER} BIGINT PRIMARY KEY{parts}"
         create = f"CREATE TEMPORARY TABLE {staging.name} ({columns}) ENGINE=InnoDB AS {selected}"
         await unit.run(create, (), _create, own=True)
         yield staging
     finally:
+        # The table would outlive the transaction; neither its creation nor its end ends one.
+        before, connection.keeps_state = connection.keeps_state, True
         with suppress(Exception):
             await execute(unit, f"DROP TEMPORARY TABLE {staging.name}")
             connection.keeps_state = before
@@ -107,7 +107,7 @@ def _index(batch: Batch, columns: Columns) -> tuple[str, bool]:
 
 
 def _part(batch: Batch, column: Column[Any]) -> str:
-    kind = batch.dialect.type_compiler_instance.process(column.type)
+    kind = re.sub("'.*'", "", batch.dialect.type_compiler_instance.process(column.type))  # without an ENUM's words
     length = re.search(r"(?:CHAR|BINARY)\((\d+)\)", kind)
     if "JSON" in kind:
         return ""

@@ -75,8 +75,9 @@ def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Colum
         return f"{batch.table_name()}.{batch.names([column])}"
 
     def new(column: Column[Any]) -> str:  # each server reads its own comment; MySQL would warn of VALUES()
-        return f"/*!80020 given.{batch.names([column])} *//*M! VALUES({batch.names([column])}) */"
+        return f"/*!80020 {alias}.{batch.names([column])} *//*M! VALUES({batch.names([column])}) */"
 
+    alias = "given" + "_" * (batch.table.name.lower() == "given")
     meant = " AND ".join(f"COALESCE({old(key)} = {new(key)}, FALSE)" for key in keys)
     # As stored: to a collation 'bob' and 'Bob' are one, and the text of a FLOAT has six digits.
     pairs = [(old(column), new(column)) for column in update]
@@ -86,4 +87,4 @@ def _on_duplicate_key(batch: Batch, keys: Columns, update: Columns, touch: Colum
     assignments = [f"{old(key)} = IF(LAST_INSERT_ID(~0 + (NOT ({meant}))), {old(key)}, {old(key)})"]
     assignments += [f"{old(column)} = IF({same}, {old(column)}, {new(column)})" for column in touch]
     assignments += [f"{old(column)} = {new(column)}" for column in update]
-    return f" /*!80020 AS given */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}" % ()
+    return f" /*!80020 AS {alias} */ ON DUPLICATE KEY UPDATE {', '.join(assignments)}" % ()

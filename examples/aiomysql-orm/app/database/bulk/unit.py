@@ -9,18 +9,9 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.engine import Dialect
 
-from app.database import dialect, driver
+from app.database import dialect, driver, errors
 from app.database.backend import Session
 from app.database.bulk.rows import Batch
-from app.database.errors import (
-    DatabaseError,
-    ExclusionViolation,
-    ForeignKeyViolation,
-    InvalidValue,
-    ReadOnlySession,
-    StatementRefused,
-    UniqueViolation,
-)
 from app.database.unit import Unit
 
 
@@ -31,11 +22,11 @@ class _Sum(Protocol):
 Result = TypeVar("Result", bound=_Sum)
 
 
-class ByInsert(DatabaseError):
+class ByInsert(errors.DatabaseError):
     """The fastest way cannot carry these rows: an ordinary INSERT can."""
 
 
-OF_A_ROW = (UniqueViolation, ExclusionViolation, ForeignKeyViolation, InvalidValue)
+OF_A_ROW = (errors.UniqueViolation, errors.ExclusionViolation, errors.ForeignKeyViolation, errors.InvalidValue)
 
 
 @asynccontextmanager
@@ -46,9 +37,11 @@ async def all_or_nothing(session: Session) -> AsyncIterator[tuple[Unit, Dialect]
     Entities that are in the session already are not refreshed.
     """
     if not session._unit.writes:
-        raise ReadOnlySession
+        raise errors.ReadOnlySession
     if options := session._options:
-        raise StatementRefused(f"Bulk rows go by the table itself, without the connection's {', '.join(options)}")
+        raise errors.StatementRefused(
+            f"Bulk rows go by the table itself, without the connection's {', '.join(options)}"
+        )
     await session._flush()
     async with session._unit._seat.whole(), _savepoint(session._unit, "bulk"):
         yield session._unit, session._engine.dialect
