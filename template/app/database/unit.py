@@ -42,7 +42,8 @@ class Unit(Forsaken):
             return
         if self._task.done() and not isinstance(error, asyncio.CancelledError):  # handed on: the limit is this task's
             self._seats.pop(self._task, None)
-            self._task, self._limit = asyncio.current_task(), asyncio.timeout_at(self._limit.when())
+            self._task = asyncio.current_task()
+            self._limit = asyncio.timeout_at(self._limit.when())
             await self._limit.__aenter__()
         failure, late = error, self._limit.expired()
         try:

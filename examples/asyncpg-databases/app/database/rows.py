@@ -53,7 +53,7 @@ class Record(Row[Any]):
 def records_of(result: CursorResult[Any], rows: Sequence[Any]) -> list[Record]:
     """The driver's rows of this result, decoded as SQLAlchemy's."""
     metadata: Any = result._metadata
-    processors, keys, names = metadata._effective_processors, metadata._key_to_index, metadata._keys
+    processors, keys, names = (metadata._effective_processors, metadata._key_to_index, metadata._keys)
     # SQLAlchemy takes max_1 for the second of two calls of max(), whose own name is max_2 (2.1.9).
     for number, name in enumerate(names):
         if keys.get(name, number) != number and names.count(name) == 1:
