@@ -134,7 +134,7 @@ def _refuse_needed(migrations: MigrationContext, old: Any) -> None:
     """Raises SystemExit for an index that is made anew by its name while a foreign key needs it."""
     schema, table_name, name = _index(old)
     table = migrations.opts["target_metadata"].tables[f"{schema}.{table_name}" if schema else table_name]
-    columns = [getattr(column, "name", column) for column in old.columns]
+    columns = [getattr(column, "name", column) for column in getattr(old, "columns", ())]
     for key in table.foreign_key_constraints:
         if columns[: len(key.columns)] == list(key.column_keys):
             raise SystemExit(

@@ -135,8 +135,8 @@ class Unit(Forsaken):
     async def _leave(self, seat: Seat) -> None:
         seat.transaction = None if seat.transaction is self else seat.transaction
         seat.units -= 1
-        if not seat.units:
-            self._seats.pop(self._task, None)
+        if not seat.units and self._seats.get(self._task) is seat:  # not that of the task to which it was handed on
+            del self._seats[self._task]
         if seat.transaction is None and seat.sending is None:
             if not self._limit.expired():  # what was committed is, however long the connection takes to close
                 self._limit.reschedule(None)

@@ -184,6 +184,25 @@ async def test_a_unit_that_another_task_ends_has_its_limit_there(
         await database.close()
 
 
+async def test_a_task_that_ends_the_unit_of_another_keeps_its_own(probe_database: MakeDatabase) -> None:
+    database = probe_database(pool_size=2, max_overflow=0)
+    unit = database.transaction()
+
+    async def begin() -> None:
+        await run(await unit.__aenter__(), insert(probes).values(probe(1)))
+
+    await asyncio.create_task(begin())
+    async with database.of_request() as session:
+        assert await value(session, select(func.count()).select_from(probes)) == 0
+        await unit.__aexit__(None, None, None)
+        assert [*database._seats.values()] == [session._unit._seat]
+        async with database.transaction() as inner:  # one connection for both
+            await run(inner, insert(probes).values(probe(2)))
+            assert await value(session, select(func.count()).select_from(probes)) == 2
+            assert database.status().in_use == 1
+    assert database._seats == {}
+
+
 async def test_nothing_is_kept_of_a_unit_without_a_statement_whose_task_has_ended(probe_database: MakeDatabase) -> None:
     database = probe_database()
     unit = database.read()
