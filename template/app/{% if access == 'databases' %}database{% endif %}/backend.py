@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from databases.core import Connection
-from sqlalchemy import CursorResult
+from sqlalchemy import CursorResult, UpdateBase
 
 from app.database import driver
 from app.database.engine import Engine, Query, Values
@@ -47,12 +47,15 @@ class Session(Fetching, Connection):  # type: ignore[misc]  # whose records have
             for record in await self.fetch_all(query, values):
                 yield record
             return
-        result = await self._run(query, values, driver.stream)
-        cursor: Any = result.context.cursor  # None where SQLAlchemy has read what it asked for itself
-        if not result.returns_rows:
-            if cursor is not None and cursor.ran.more is not None:  # a cursor runs its statement when it is asked
-                await cursor.ran.more(1)
+        if isinstance(query, UpdateBase) and not query.returning_column_descriptions:
+            await self._run(query, values)  # a RETURNING is SQLAlchemy's own, if there is one
             return
+        result = await self._run(query, values, driver.stream)
+        if not result.returns_rows:
+            if (more := result.context.cursor.ran.more) is not None:  # a cursor runs its statement when it is asked
+                await more(1)
+            return
+        cursor: Any = result.cursor
         while rows := await cursor.ran.more(100):
             for record in records_of(result, rows):
                 yield record

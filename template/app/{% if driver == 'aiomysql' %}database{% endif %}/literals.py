@@ -25,8 +25,10 @@ def literal(value: Any, escape_string: Callable[[str], str]) -> str:
     0.3.2 calls for them is no function from PyMySQL 1.2.3 on (aiomysql#1080).
     """
     if isinstance(value, str):
-        if not value.isascii():
-            value.encode()  # raises for halves of surrogate pairs, of which aiomysql makes a character
+        try:
+            value.isascii() or value.encode()
+        except UnicodeEncodeError:  # aiomysql would make bytes of them, and the server other characters
+            raise InvalidValue("A text holds half of a surrogate pair, which is no character") from None
         return f"'{escape_string(value)}'"
     if isinstance(value, bytes | bytearray | memoryview):
         return f"_binary X'{value.hex()}'"

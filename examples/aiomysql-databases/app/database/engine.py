@@ -67,8 +67,6 @@ class Engine:
         """`values` are those of each bindparam(), or the columns of an INSERT or UPDATE, by name."""
         await self.ready(unit)
         query = text(query) if isinstance(query, str) else query
-        if send is driver.stream and isinstance(query, UpdateBase) and not query.returning_column_descriptions:
-            send = driver.run  # what it returns is for SQLAlchemy
         options: Any = getattr(query, "_execution_options", None)
         if options or not isinstance(query, SelectBase | UpdateBase | TextClause):
             return await self.execute_by_connection(unit, query, values, send)
