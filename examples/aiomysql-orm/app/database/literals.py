@@ -47,7 +47,7 @@ def literal(value: Any, escape_string: Callable[[str], str]) -> str:
 
 @lru_cache(1000)
 def _base_of(kind: type) -> type | None:
-    """Which PyMySQL knows how to write: it goes by the very class, and would take pendulum's times for texts. Older ones
+    """Which PyMySQL knows how to write: it goes by the very class, and would take pendulum's times for text. Older ones
     write collections too, which are no values.
     """
     return next((base for base in kind.__mro__ if base in encoders and not issubclass(base, Collection)), None)
